@@ -1,0 +1,164 @@
+"""Typed rows of the two catalogue tables and their look-up by key."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Literal, NamedTuple, get_args
+
+import yaml
+
+from panderm.core.config import FrozenConfig
+from panderm.core.errors import InputError, one_of
+from panderm.core.layout import benchmark_dataset
+
+Modality = Literal["tbp", "dermoscopic", "clinical", "dermatopathology"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+Kind = Literal["diagnosis", "segmentation", "change", "prognosis", "total_body", "slides", "sequences"]
+Metric = Literal["weighted_f1", "auroc"]
+Protocol = Literal["linear_probe", "fine_tuning"]
+
+
+class Source(FrozenConfig):
+    """One of the 11 pretraining sources.
+
+    Attributes:
+        key: its name everywhere: folder, partition, command.
+        source: what it is, in the paper's words.
+        modalities: kinds of image it delivers.
+        images_stated: the paper's count, as text (some are counted together).
+        access: in-house or public.
+        remarks: what the paper says of it.
+        reader: name in ``panderm.readers`` of the reader for its native layout.
+        patient_namespace: prefix of its patient ids; sources of one cohort share it.
+    """
+
+    key: str
+    source: str
+    modalities: tuple[Modality, ...]
+    images_stated: str
+    access: str
+    remarks: str
+    reader: str
+    patient_namespace: str
+
+
+class Benchmark(FrozenConfig):
+    """One of the 28 benchmarks; ``*_stated`` are the paper's words and figures.
+
+    Attributes:
+        number: row number in the paper's order, 1 to 28.
+        key: its name everywhere.
+        kind: what sort of task it is.
+        patient_namespace: prefix of its patient ids, shared with sources of the same cohort.
+        classes: labels in index order (two classes: the last is the positive one); empty until it runs.
+        reader: name in ``panderm.readers``; empty until it runs.
+        metric: primary metric, for tasks that run.
+        protocol: linear probe or fine-tuning, for tasks that run.
+    """
+
+    number: int
+    key: str
+    task: str
+    modality: str
+    classes_stated: str
+    images_stated: str
+    metric_stated: str
+    protocol_stated: str
+    split_stated: str
+    access: str
+    kind: Kind
+    patient_namespace: str
+    classes: tuple[str, ...] = ()
+    reader: str = ""
+    metric: Metric = "auroc"
+    protocol: Protocol = "linear_probe"
+
+    @property
+    def runnable(self) -> bool:
+        """Whether this version can run the benchmark."""
+        return bool(self.reader)
+
+
+class Dataset(NamedTuple):
+    """What ingest and validate need to know of a delivery, source or benchmark alike.
+
+    Attributes:
+        key: ``mym`` or ``benchmarks/ham10000``.
+        reader: name in ``panderm.readers``.
+        modalities: allowed values of the manifest's modality column.
+        patient_namespace: prefix of patient and lesion ids.
+        classes: allowed labels; empty for sources, whose labels are not used.
+    """
+
+    key: str
+    reader: str
+    modalities: tuple[Modality, ...]
+    patient_namespace: str
+    classes: tuple[str, ...]
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    rows = yaml.safe_load((resources.files(__package__) / name).read_text())
+    assert isinstance(rows, list)
+    return rows
+
+
+SOURCES: tuple[Source, ...] = tuple(Source.parse(row, "sources.yaml") for row in _rows("sources.yaml"))
+BENCHMARKS: tuple[Benchmark, ...] = tuple(Benchmark.parse(row, "benchmarks.yaml") for row in _rows("benchmarks.yaml"))
+
+
+def runnable_benchmarks() -> tuple[Benchmark, ...]:
+    """Return the benchmarks that this version can run, in the paper's order."""
+    return tuple(row for row in BENCHMARKS if row.runnable)
+
+
+def source(key: str) -> Source:
+    """Return a source by key.
+
+    Raises:
+        InputError: no source has that key.
+    """
+    for row in SOURCES:
+        if row.key == key:
+            return row
+    raise InputError(one_of(key, [row.key for row in SOURCES], "source", "see `panderm sources`"))
+
+
+def benchmark(key: str) -> Benchmark:
+    """Return a runnable benchmark by key.
+
+    Raises:
+        InputError: no benchmark has that key, or it is not runnable yet.
+    """
+    for row in BENCHMARKS:
+        if row.key == key:
+            if not row.runnable:
+                names = ", ".join(r.key for r in runnable_benchmarks())
+                raise InputError(f"task {key!r} is listed but not yet runnable; runnable: {names}")
+            return row
+    raise InputError(one_of(key, [row.key for row in BENCHMARKS], "task", "see `panderm tasks`"))
+
+
+def dataset(key: str) -> Dataset:
+    """Return a dataset by key: a source's, or ``benchmarks/<task>``.
+
+    Raises:
+        InputError: neither a source nor a runnable benchmark has that key.
+    """
+    if key.startswith(benchmark_dataset("")):
+        task = benchmark(key.removeprefix(benchmark_dataset("")))
+        return Dataset(key, task.reader, (_modality(task),), task.patient_namespace, task.classes)
+    row = source(key)
+    return Dataset(key, row.reader, row.modalities, row.patient_namespace, ())
+
+
+def datasets() -> tuple[Dataset, ...]:
+    """Return every dataset: the 11 sources, then the runnable benchmarks."""
+    keys = [row.key for row in SOURCES] + [benchmark_dataset(row.key) for row in runnable_benchmarks()]
+    return tuple(dataset(key) for key in keys)
+
+
+def _modality(task: Benchmark) -> Modality:
+    matches = [modality for modality in MODALITIES if task.modality.startswith(modality)]
+    assert matches, f"{task.key}: modality {task.modality!r} names none of {MODALITIES}"
+    return matches[0]

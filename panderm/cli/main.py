@@ -1,0 +1,84 @@
+"""``panderm``: the pipeline from a shell. Commands are imported only when called, so ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from panderm import __version__
+from panderm.core.errors import PanDermError
+from panderm.core.layout import WORKSPACE_VARIABLE
+from panderm.pipeline import STAGES
+
+_OTHERS: dict[str, str] = {
+    "sources": "print the 11 pretraining sources",
+    "tasks": "print the 28 benchmarks and which of them run",
+    "synthesize": "write synthetic twins of the deliveries into landing/",
+    "rollback": "return a task to its former release",
+    "serve": "start a local Triton server on loopback with the model repository",
+    "predict": "ask a Triton server about images",
+    "report": "write the HTML report of the workspace",
+}
+COMMANDS: dict[str, str] = {stage.name: stage.makes for stage in STAGES} | _OTHERS
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands live in ``panderm.cli.<name>`` and are imported when named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names: stages in pipeline order, then the tools."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"panderm.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Stages, in order"):
+            formatter.write_dl([(stage.name, stage.makes) for stage in STAGES])
+        with formatter.section("Tools"):
+            formatter.write_dl(list(_OTHERS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="panderm")
+@click.option(
+    "--workspace",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Folder with landing/, data/, artifacts/ and params.yaml [default: ${WORKSPACE_VARIABLE} or the current folder].",
+)
+def cli(workspace: Path | None) -> None:
+    """From eleven institutions' skin images to gated, served models.
+
+    Each stage reads files and writes a folder with a record.json; `panderm STAGE --help` says which.
+    """
+    if workspace is not None:
+        if not workspace.is_dir():
+            raise click.UsageError(f"workspace {str(workspace)!r} is not a folder; create it or name another")
+        os.environ[WORKSPACE_VARIABLE] = str(workspace.resolve())
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; errors for users are one sentence on stderr and a non-zero exit (2 for bad input)."""
+    try:
+        cli.main(args=args, prog_name="panderm", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        click.echo(f"panderm: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("panderm: interrupted; run the same command again to go on", err=True)
+        sys.exit(130)
+    except PanDermError as error:
+        click.echo(f"panderm: {error}", err=True)
+        sys.exit(error.exit_code)

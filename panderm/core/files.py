@@ -1,0 +1,148 @@
+"""Files appear whole or not at all: write aside in the same folder, fsync, rename (wall 8 of the house)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from panderm.core.errors import InputError
+
+_ASIDE = ".aside-"  # prefix of everything unfinished; nothing that starts so is ever read
+_CHUNK = 1 << 20
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the sha256 of ``data`` as 64 lower-case hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes as 64 lower-case hex digits, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Return the sha256 of ``value`` in the canonical JSON form (sorted keys, no spaces)."""
+    return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[Path]:
+    """Yield a path beside ``target`` to write to; on success it is fsynced and renamed to ``target``.
+
+    On an exception the half-written file is removed and ``target`` stays as it was.
+
+    Raises:
+        InputError: the folder cannot be created or written.
+    """
+    aside = target.parent / f"{_ASIDE}{os.getpid()}-{target.name}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.touch()
+    except OSError as error:
+        raise InputError(f"cannot write {target} ({error.strerror}); choose a folder you may write to") from error
+    try:
+        yield aside
+        with aside.open("rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(aside, target)
+        _fsync_folder(target.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write ``data`` to ``target`` whole or not at all."""
+    with writing(target) as aside:
+        aside.write_bytes(data)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 ``text`` to ``target`` whole or not at all."""
+    write_bytes(target, text.encode())
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON with sorted keys, whole or not at all; equal values give equal bytes."""
+    write_text(target, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON value in ``path``.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; run the stage that writes it first") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not readable JSON ({error}); remove it and run its stage again") from error
+
+
+@contextmanager
+def building_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target``; on success it takes ``target``'s place.
+
+    Replacing an existing folder takes two renames; a kill between them is healed by :func:`recover_folder`,
+    which this function calls first and every reader of a stage's output may call.
+
+    Raises:
+        InputError: the parent folder cannot be written.
+    """
+    aside = target.parent / f"{_ASIDE}new-{target.name}"
+    former = target.parent / f"{_ASIDE}old-{target.name}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        recover_folder(target)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+    except OSError as error:
+        raise InputError(f"cannot write {target} ({error.strerror}); choose a folder you may write to") from error
+    try:
+        yield aside
+        for path in aside.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        if target.exists():
+            os.rename(target, former)
+        os.rename(aside, target)
+        _fsync_folder(target.parent)
+        shutil.rmtree(former, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def recover_folder(target: Path) -> None:
+    """Undo a replacement of ``target`` that was killed between its two renames; otherwise do nothing."""
+    former = target.parent / f"{_ASIDE}old-{target.name}"
+    if former.exists() and not target.exists():
+        os.rename(former, target)
+    elif former.exists():
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete unfinished files and folders that a killed process left directly in ``folder``."""
+    for path in folder.glob(f"{_ASIDE}*"):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

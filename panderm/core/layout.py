@@ -1,0 +1,110 @@
+"""The one home of paths: where in a workspace each stage reads and writes.
+
+A *dataset* is a source key (``mym``) or ``benchmarks/<task>``; both are delivered, ingested and published alike.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKSPACE_VARIABLE = "PANDERM_WORKSPACE"
+
+
+def benchmark_dataset(task: str) -> str:
+    """Return the dataset key of a benchmark's own images."""
+    return f"benchmarks/{task}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one workspace. Nothing is created here; stages create what they write.
+
+    Attributes:
+        root: the workspace, by default the checkout; ``PANDERM_WORKSPACE`` or ``panderm --workspace`` changes it.
+    """
+
+    root: Path
+
+    @classmethod
+    def here(cls) -> Layout:
+        """Return the layout of ``$PANDERM_WORKSPACE``, or of the current folder."""
+        return cls(Path(os.environ.get(WORKSPACE_VARIABLE, ".")).resolve())
+
+    @property
+    def params(self) -> Path:
+        """``params.yaml``, one section per stage."""
+        return self.root / "params.yaml"
+
+    def landing(self, dataset: str) -> Path:
+        """What an institution delivered, in its own layout; never versioned."""
+        return self.root / "landing" / dataset
+
+    def staging(self, dataset: str) -> Path:
+        """Ingest's output before the contract has passed; untracked, nobody downstream reads it."""
+        return self.root / ".staging" / dataset
+
+    def published(self, dataset: str) -> Path:
+        """Shards and manifest that passed their contract; what everything downstream reads."""
+        return self.root / "data" / dataset
+
+    @property
+    def data(self) -> Path:
+        """All published datasets; owned by ``data.dvc``."""
+        return self.root / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        """Everything computed from ``data/``; owned by ``dvc.yaml``."""
+        return self.root / "artifacts"
+
+    @property
+    def corpus(self) -> Path:
+        """Curate's output: ``corpus.parquet``, ``exclusions.parquet``, ``record.json``."""
+        return self.artifacts / "corpus"
+
+    def split(self, task: str) -> Path:
+        """Curate's output for a task: ``split.parquet``, ``record.json``."""
+        return self.artifacts / "splits" / task
+
+    @property
+    def pretrained(self) -> Path:
+        """Pretrain's output: ``encoder.safetensors``, ``encoder.json``, curves, ``record.json``."""
+        return self.artifacts / "pretrain"
+
+    def model(self, task: str) -> Path:
+        """Finetune's output for a task."""
+        return self.artifacts / "tasks" / task / "model"
+
+    def evaluation(self, task: str) -> Path:
+        """Evaluate's output for a task."""
+        return self.artifacts / "tasks" / task / "evaluation"
+
+    def verdict(self, task: str) -> Path:
+        """Gate's output for a task."""
+        return self.artifacts / "tasks" / task / "verdict"
+
+    def bundle(self, task: str) -> Path:
+        """Export's output for a task."""
+        return self.artifacts / "tasks" / task / "bundle"
+
+    @property
+    def work(self) -> Path:
+        """Resume states, feature cache, logs; untracked, may be deleted at any time without losing a result."""
+        return self.root / ".work"
+
+    @property
+    def features(self) -> Path:
+        """Cached encoder features, one folder per (encoder, dataset)."""
+        return self.work / "features"
+
+    @property
+    def triton_repo(self) -> Path:
+        """The Triton model repository that releases are written to."""
+        return self.root / "triton_repo"
+
+    @property
+    def reports(self) -> Path:
+        """HTML reports; untracked."""
+        return self.root / "reports"

@@ -1,0 +1,157 @@
+"""The tables that stages hand over, as pyarrow schemas, and one way to write parquet whole and byte-stable.
+
+Every column is named once, here; a table read back is checked against its schema before anybody uses it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from panderm.core.errors import InputError
+from panderm.core.files import writing
+
+_TEXT = pa.string()
+
+DELIVERED = pa.schema(
+    [
+        ("path", _TEXT),  # relative to the landing folder, posix
+        ("image_id", _TEXT),  # unique within the dataset
+        ("modality", _TEXT),  # tbp | dermoscopic | clinical | dermatopathology
+        ("patient_id", _TEXT),  # "<namespace>:<id>", null where the source has none
+        ("lesion_id", _TEXT),  # "<namespace>:<id>", null where the source has none
+        ("visit", _TEXT),
+        ("label", _TEXT),  # the source's own word, null where unlabelled
+        ("split", _TEXT),  # official split (train | val | test), null where none is shipped
+        ("age", pa.float64()),  # years
+        ("sex", _TEXT),  # female | male, null if unknown
+        ("site", _TEXT),  # anatomical site, lower case
+        ("skin_type", _TEXT),  # Fitzpatrick I..VI
+        ("institution", _TEXT),
+    ]
+)
+"""What a reader says of one delivered image before its bytes are opened; only path, image_id and modality are never null."""
+
+MANIFEST = pa.schema(
+    [
+        ("dataset", _TEXT),
+        *((field.name, field.type) for field in DELIVERED),
+        ("delivered_sha256", _TEXT),
+        ("delivered_bytes", pa.int64()),
+        ("delivered_format", _TEXT),  # JPEG | PNG | ...
+        ("stored_sha256", _TEXT),
+        ("phash", _TEXT),  # 64-bit perceptual hash of the stored pixels, 16 hex digits
+        ("width", pa.int32()),  # of the stored image, pixels, orientation applied
+        ("height", pa.int32()),
+        ("shard", _TEXT),  # shard file, relative to the dataset's folder, e.g. shards/000000.tar
+        ("offset", pa.int64()),  # where the image's bytes start in the shard file
+        ("nbytes", pa.int64()),  # how many they are: shard[offset:offset+nbytes] is the image file
+    ]
+)
+"""One row an image in a shard (``manifest.parquet``), sorted by (shard, offset)."""
+
+QUARANTINE = pa.schema(
+    [
+        ("dataset", _TEXT),
+        ("path", _TEXT),  # relative to the landing folder; for a metadata row without a file, the file it names
+        ("reason", _TEXT),  # a panderm.imaging.reasons.Reason value
+        ("detail", _TEXT),  # one sentence
+        ("delivered_sha256", _TEXT),  # null where there is no file
+        ("delivered_bytes", pa.int64()),
+    ]
+)
+"""One row a refused file or metadata row (``quarantine.parquet``), sorted by path."""
+
+CORPUS = pa.schema(
+    [
+        ("dataset", _TEXT),
+        ("image_id", _TEXT),
+        ("modality", _TEXT),
+        ("patient_id", _TEXT),
+        ("lesion_id", _TEXT),
+        ("shard", _TEXT),  # relative to data/, e.g. mym/shards/000000.tar
+        ("offset", pa.int64()),
+        ("nbytes", pa.int64()),
+        ("stored_sha256", _TEXT),
+        ("phash", _TEXT),
+    ]
+)
+"""The pretraining corpus, one row an image, sorted by (dataset, image_id)."""
+
+EXCLUSIONS = pa.schema(
+    [
+        ("dataset", _TEXT),
+        ("image_id", _TEXT),
+        ("reason", _TEXT),  # a panderm.curate.Exclusion value
+        ("matched_dataset", _TEXT),
+        ("matched_image_id", _TEXT),
+        ("distance", pa.int32()),  # Hamming distance of the perceptual hashes, null for exact reasons
+    ]
+)
+"""Published source images that the corpus leaves out, and why."""
+
+SPLIT = pa.schema(
+    [
+        ("image_id", _TEXT),
+        ("split", _TEXT),  # train | val | test
+        ("label", _TEXT),
+        ("target", pa.int32()),  # index of the label in the task's classes
+        ("group", _TEXT),  # what splits and bootstrap keep together: patient, else lesion, else image
+        ("patient_id", _TEXT),
+        ("lesion_id", _TEXT),
+        ("age", pa.float64()),
+        ("sex", _TEXT),
+        ("site", _TEXT),
+        ("skin_type", _TEXT),
+        ("shard", _TEXT),  # relative to data/
+        ("offset", pa.int64()),
+        ("nbytes", pa.int64()),
+        ("stored_sha256", _TEXT),
+    ]
+)
+"""A task's labelled images with their split, sorted by image_id."""
+
+
+def to_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Return ``frame`` as a table of exactly ``schema``; columns that are absent become null."""
+    columns = [
+        pa.array(frame[field.name], type=field.type, from_pandas=True)
+        if field.name in frame
+        else pa.nulls(len(frame), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
+    """Write ``frame`` as parquet of exactly ``schema``, whole or not at all; equal frames give equal bytes."""
+    with writing(path) as aside:
+        pq.write_table(to_table(frame, schema), aside, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema) -> pd.DataFrame:
+    """Return a stage's parquet table as a frame with ``schema``'s columns.
+
+    Raises:
+        InputError: the file is missing, not parquet, or lacks a column.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; run the stage that writes it first")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path} is not a readable parquet file ({error}); remove it and run its stage again") from error
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path} lacks column {missing[0]!r}; it was written by another version, run its stage again")
+    frame: pd.DataFrame = table.select(schema.names).to_pandas()
+    return frame
+
+
+def empty(schema: pa.Schema) -> pd.DataFrame:
+    """Return a frame with ``schema``'s columns and no rows."""
+    frame: pd.DataFrame = schema.empty_table().to_pandas()
+    return frame
