@@ -29,11 +29,11 @@ COMMANDS: dict[str, str] = {stage.name: stage.makes for stage in STAGES} | _OTHE
 class LazyGroup(click.Group):
     """A click group whose commands live in ``panderm.cli.<name>`` and are imported when named."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
         """Return the command names: stages in pipeline order, then the tools."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import and return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
@@ -41,7 +41,7 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without importing any."""
         with formatter.section("Stages, in order"):
             formatter.write_dl([(stage.name, stage.makes) for stage in STAGES])
