@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from panderm.core.errors import InputError
+from panderm.core.files import building_folder, read_json, recover_folder, remove_leftovers, write_json, write_text, writing
+
+
+def test_writing__keeps_the_old_file_when_the_writer_fails(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError, match="boom"), writing(target) as aside:
+        aside.write_text("half")
+        raise RuntimeError("boom")
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.txt"]
+
+
+def test_write_json__equal_values_give_equal_bytes(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": [1, 2]})
+    write_json(tmp_path / "b.json", {"a": [1, 2], "b": 1})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_writing__below_a_file_says_where_to_write_instead(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose a folder you may write to"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_read_json__missing_and_damaged(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run the stage that writes it first"):
+        read_json(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(InputError, match="not readable JSON"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_building_folder__replaces_whole_and_keeps_the_old_on_failure(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with building_folder(target) as folder:
+        (folder / "one").write_text("1")
+    with pytest.raises(RuntimeError, match="boom"), building_folder(target) as folder:
+        (folder / "two").write_text("2")
+        raise RuntimeError("boom")
+    assert [p.name for p in target.iterdir()] == ["one"]
+    with building_folder(target) as folder:
+        (folder / "three").write_text("3")
+    assert [p.name for p in target.iterdir()] == ["three"]
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".aside-")]
+
+
+def test_recover_folder__heals_a_kill_between_the_two_renames(tmp_path: Path) -> None:
+    former = tmp_path / ".aside-old-out"
+    former.mkdir()
+    (former / "kept").write_text("1")
+    recover_folder(tmp_path / "out")
+    assert (tmp_path / "out" / "kept").read_text() == "1"
+
+
+def test_writing__killed_writer_leaves_no_target(tmp_path: Path) -> None:
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from pathlib import Path
+        from panderm.core.files import writing
+        with writing(Path(sys.argv[1])) as aside:
+            aside.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.txt")], check=False, env=dict(os.environ))
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "a.txt").exists()
+    remove_leftovers(tmp_path)
+    assert [p for p in tmp_path.iterdir() if p.is_file()] == []

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from panderm.core.errors import InputError
+from panderm.core.tables import CORPUS, QUARANTINE, empty, read_table, write_table
+
+
+def test_write_table__fills_absent_columns_and_is_byte_stable(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"dataset": ["mym"], "path": ["a.jpg"], "reason": ["truncated"]})
+    write_table(tmp_path / "a.parquet", frame, QUARANTINE)
+    write_table(tmp_path / "b.parquet", frame.copy(), QUARANTINE)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    back = read_table(tmp_path / "a.parquet", QUARANTINE)
+    assert list(back.columns) == QUARANTINE.names
+    assert back["detail"].isna().all()
+
+
+def test_read_table__missing_damaged_or_of_another_shape(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is missing"):
+        read_table(tmp_path / "none.parquet", QUARANTINE)
+    (tmp_path / "bad.parquet").write_text("no parquet")
+    with pytest.raises(InputError, match="not a readable parquet file"):
+        read_table(tmp_path / "bad.parquet", QUARANTINE)
+    write_table(tmp_path / "q.parquet", empty(QUARANTINE), QUARANTINE)
+    with pytest.raises(InputError, match="lacks column 'image_id'"):
+        read_table(tmp_path / "q.parquet", CORPUS)
