@@ -1,0 +1,127 @@
+"""What the report shows, read from the stages' folders; a stage that has not run is simply absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from panderm.catalog import SOURCES, runnable_benchmarks
+from panderm.core.files import read_json
+from panderm.core.layout import Layout, benchmark_dataset
+from panderm.core.record import RECORD_NAME, Record
+from panderm.core.tables import MANIFEST, QUARANTINE, read_table
+from panderm.imaging.preprocessing import decode
+from panderm.imaging.shards import read_image_bytes
+from panderm.reporting.pictures import png_uri, thumbnail_uri
+
+THUMBNAILS = 4  # pictures a dataset; enough to recognise it, small enough for one page
+
+
+def gather(layout: Layout) -> dict[str, Any]:
+    """Return everything the template needs, as plain values."""
+    return {
+        "datasets": list(_datasets(layout)),
+        "corpus": _corpus(layout),
+        "pretraining": _pretraining(layout),
+        "tasks": list(_tasks(layout)),
+        "releases": list(_releases(layout)),
+    }
+
+
+def _record(folder: Path) -> Record | None:
+    return Record.load(folder) if (folder / RECORD_NAME).is_file() else None
+
+
+def _datasets(layout: Layout) -> Iterator[dict[str, Any]]:
+    rows = [(row.key, row.source, ", ".join(row.modalities)) for row in SOURCES]
+    rows += [(benchmark_dataset(row.key), f"benchmark: {row.task}", row.modality) for row in runnable_benchmarks()]
+    for key, title, modality in rows:
+        published, staged = layout.published(key), layout.staging(key)
+        contract = _optional_json(staged / "contract.json") or _optional_json(published / "contract.json")
+        row = {"key": key, "title": title, "modality": modality, "published": (published / "manifest.parquet").is_file()}
+        row["contract"] = contract
+        if row["published"]:
+            manifest = read_table(published / "manifest.parquet", MANIFEST)
+            quarantine = read_table(published / "quarantine.parquet", QUARANTINE)
+            row |= {
+                "images": len(manifest),
+                "patients": int(manifest["patient_id"].nunique()),
+                "lesions": int(manifest["lesion_id"].nunique()),
+                "quarantined": len(quarantine),
+                "reasons": {str(k): int(v) for k, v in quarantine["reason"].value_counts().sort_index().items()},
+                "thumbnails": _thumbnails(published, manifest),
+            }
+        if row["published"] or contract:
+            yield row
+
+
+def _thumbnails(root: Path, manifest: Any) -> list[str]:
+    step = max(1, len(manifest) // THUMBNAILS)
+    chosen = manifest.iloc[::step].head(THUMBNAILS)
+    return [
+        thumbnail_uri(decode(read_image_bytes(root, row.shard, int(row.offset), int(row.nbytes))))
+        for row in chosen.itertuples(index=False)
+    ]
+
+
+def _corpus(layout: Layout) -> dict[str, Any] | None:
+    record = _record(layout.corpus)
+    if record is None:
+        return None
+    return {"record": record, "picture": png_uri(layout.corpus / "corpus.png")}
+
+
+def _pretraining(layout: Layout) -> dict[str, Any] | None:
+    record = _record(layout.pretrained)
+    if record is None:
+        return None
+    return {"record": record, "picture": png_uri(layout.pretrained / "curves.png")}
+
+
+def _tasks(layout: Layout) -> Iterator[dict[str, Any]]:
+    for task in runnable_benchmarks():
+        evaluation = layout.evaluation(task.key)
+        report = _optional_json(evaluation / "report.json")
+        if report is None:
+            continue
+        yield {
+            "task": task,
+            "report": report,
+            "verdict": _optional_json(layout.verdict(task.key) / "verdict.json"),
+            "rows": _metric_rows(evaluation / "metrics.parquet"),
+            "pictures": {
+                name: png_uri(evaluation / f"{name}.png")
+                for name in ("confusion", "roc", "pr", "calibration")
+                if (evaluation / f"{name}.png").is_file()
+            },
+        }
+
+
+def _metric_rows(path: Path) -> list[dict[str, Any]]:
+    import pandas as pd
+
+    if not path.is_file():
+        return []
+    frame = pd.read_parquet(path)
+    return [{str(k): (None if pd.isna(v) else v) for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def _releases(layout: Layout) -> Iterator[dict[str, Any]]:
+    for task in runnable_benchmarks():
+        records = sorted(layout.triton_repo.glob(f"{task.key}/*/release.json"), key=lambda path: int(path.parent.name))
+        if records:
+            serving = _serving_version(layout.triton_repo / task.key / "config.pbtxt")
+            yield {"task": task.key, "versions": [read_json(path) for path in records], "serving": serving}
+
+
+def _serving_version(config: Path) -> int | None:
+    """Return the version that an ensemble's config.pbtxt pins (``versions: N``)."""
+    import re
+
+    found = re.search(r"versions\s*:\s*\[?\s*(\d+)", config.read_text()) if config.is_file() else None
+    return int(found.group(1)) if found else None
+
+
+def _optional_json(path: Path) -> Any:
+    return read_json(path) if path.is_file() else None

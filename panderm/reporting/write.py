@@ -1,0 +1,66 @@
+"""Fill the template and write ``reports/index.html``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from panderm import __version__
+from panderm.core.files import write_text
+from panderm.core.layout import Layout
+from panderm.pipeline import STAGES
+from panderm.reporting.gather import gather
+from panderm.reporting.pictures import thumbnail_uri
+
+
+def write_report(layout: Layout, answer: dict[str, Any] | None = None) -> Path:
+    """Write the report of a workspace and return its path.
+
+    Args:
+        layout: the workspace.
+        answer: a Triton server's answer to show: ``task``, ``version``, ``labels``, ``probabilities`` (same order),
+            ``image`` (path of the file that was sent), ``protocol``; None leaves the section out.
+
+    Raises:
+        InputError: a table of a stage is damaged, or the report cannot be written.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("panderm.reporting", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": _figure, "percent": _percent, "short": lambda digest: str(digest or "")[:8]}
+    contents = gather(layout)
+    page = environment.get_template("report.html").render(
+        **contents, stages=STAGES, version=__version__, answer=_with_picture(answer), synthetic=_synthetic(contents)
+    )
+    target = layout.reports / "index.html"
+    write_text(target, page)
+    return target
+
+
+def _with_picture(answer: dict[str, Any] | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    from panderm.imaging.preprocessing import decode
+
+    picture = thumbnail_uri(decode(Path(answer["image"]).read_bytes()), 220)
+    ranked = sorted(zip(answer["labels"], answer["probabilities"], strict=True), key=lambda pair: -pair[1])
+    return answer | {"picture": picture, "ranked": ranked, "name": Path(answer["image"]).name}
+
+
+def _synthetic(contents: dict[str, Any]) -> list[str]:
+    """Return the datasets whose contract says that they are synthetic twins."""
+    return [row["key"] for row in contents["datasets"] if (row["contract"] or {}).get("synthetic")]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
