@@ -21,3 +21,5 @@ class Reason(StrEnum):
     DUPLICATE_ROW = "duplicate_row"  # a second metadata row for the same image
     UNKNOWN_LABEL = "unknown_label"  # a label outside the task's classes
     BAD_METADATA = "bad_metadata"  # the metadata file itself cannot be read
+    HELD_OUT = "held_out"  # belongs to the benchmark's held-out institutions, so no source may use it
+    OUT_OF_SCOPE = "out_of_scope"  # outside the benchmark's institutions

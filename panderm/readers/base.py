@@ -19,7 +19,10 @@ class Delivery:
     Attributes:
         rows: images to ingest, columns of ``core.tables.DELIVERED``, sorted by path.
         rejects: files or metadata rows refused by the layout: columns ``path``, ``reason``, ``detail``, sorted by path.
-        metadata_files: tables and notes that were read as metadata, posix paths relative to the landing folder, sorted.
+            A refused metadata row never has the path of a file: a row without a file has the path that it names
+            (``missing_file``), every other row ``<table>#<line>``.
+        metadata_files: tables that were read, and files of the layout that are no images to ingest (masks); posix paths
+            relative to the landing folder, sorted.
     """
 
     rows: pd.DataFrame

@@ -1,0 +1,69 @@
+"""Metadata tables as hospitals export them: any of the usual encodings and separators, every value as text."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from pathlib import Path
+
+import pandas as pd
+
+LINE = "#line"
+"""Column added to every table: the line of the file that the row stands on, the header being line 1."""
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+class UnreadableTable(ValueError):
+    """A file that is not a table; the text is one sentence."""
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Return a delivered table: column names stripped and in lower case, every value text, blank cells empty texts.
+
+    Raises:
+        UnreadableTable: the file cannot be opened, is empty, or its rows do not fit its header.
+    """
+    try:
+        content = _decoded(path.read_bytes())
+        frame = pd.read_csv(
+            io.StringIO(content), sep=_separator(content), dtype=str, keep_default_na=False, skip_blank_lines=False
+        )
+    except (OSError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UnreadableTable(f"{path.name} is not a readable table ({str(error).splitlines()[0]})") from error
+    frame = _unshifted(frame, path.name)
+    frame.columns = pd.Index([str(name).strip().casefold() for name in frame.columns])
+    frame = frame.loc[:, ~frame.columns.duplicated()].fillna("")
+    frame[LINE] = range(2, len(frame) + 2)
+    blank = (frame.drop(columns=LINE) == "").all(axis=1)
+    return frame[~blank].reset_index(drop=True)
+
+
+def _unshifted(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Undo what pandas does when every row has more values than the header: it takes the first ones for an index."""
+    if isinstance(frame.index, pd.RangeIndex):
+        return frame
+    header, extra = list(frame.columns), frame.index.nlevels
+    frame = frame.reset_index()
+    if not (frame.iloc[:, -extra:].fillna("") == "").all(axis=None):
+        raise UnreadableTable(f"{name} is not a readable table (its rows have more values than its header)")
+    return frame.iloc[:, :-extra].set_axis(header, axis=1)  # only a separator at the end of every line
+
+
+def _decoded(data: bytes) -> str:
+    if not data.strip():
+        raise UnicodeError("it is empty")
+    if b"\x00" in data[:4096] and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UnicodeError("it is binary")
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")  # what spreadsheets on Windows write
+
+
+def _separator(content: str) -> str:
+    header = content.split("\n", 1)[0]
+    return max((",", ";", "\t"), key=header.count)

@@ -1,0 +1,81 @@
+"""Values as deliveries write them -> values as the manifest knows them. Every function takes and returns whole columns."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pandas as pd
+
+_NOTHING = frozenset(
+    {"", "-", "--", "?", ".", "na", "n/a", "nan", "nil", "none", "null", "unknown", "unk", "not stated", "missing"}
+)
+_SEX = {"f": "female", "female": "female", "woman": "female", "m": "male", "male": "male", "man": "male"}
+_SKIN_TYPES = ("I", "II", "III", "IV", "V", "VI")
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+OLDEST = 120.0
+"""Ages above it, in years, are typing mistakes (the oldest person on record reached 122)."""
+
+
+def text(values: pd.Series) -> pd.Series:
+    """Return texts without surrounding space; blanks and the words for unknown become null."""
+    stripped = values.astype("string").str.strip()
+    return stripped.mask(stripped.str.casefold().isin(list(_NOTHING)).fillna(True))
+
+
+def identifier(values: pd.Series) -> pd.Series:
+    """Return identifiers as text; a number that a spreadsheet turned into ``1754.0`` is ``1754`` again."""
+    return text(values).str.replace(r"^(\d+)\.0$", r"\1", regex=True)
+
+
+def age(values: pd.Series) -> pd.Series:
+    """Return ages in years as float64; ``85+`` is 85, anything that is no age from 0 to :data:`OLDEST` is null."""
+    years = pd.to_numeric(text(values).str.removesuffix("+"), errors="coerce").astype("float64")
+    return years.where(years.between(0.0, OLDEST))
+
+
+def sex(values: pd.Series) -> pd.Series:
+    """Return ``female``, ``male`` or null."""
+    return text(values).str.casefold().map(_SEX).astype("string")
+
+
+def site(values: pd.Series) -> pd.Series:
+    """Return the anatomical site in lower case, words parted by one space."""
+    return text(values).str.casefold().str.replace(r"[\s_]+", " ", regex=True)
+
+
+def skin_type(values: pd.Series) -> pd.Series:
+    """Return the Fitzpatrick type I to VI from ``2``, ``2.0``, ``II``, ``Type II`` or ``FST 2``; else null."""
+    known = {name: name for name in _SKIN_TYPES} | {str(n): name for n, name in enumerate(_SKIN_TYPES, start=1)}
+    bare = text(values).str.upper().str.replace(r"^(FITZPATRICK|FST|TYPE|SKIN TYPE|\s|:)+", "", regex=True)
+    return bare.str.replace(r"\.0+$", "", regex=True).map(known).astype("string")
+
+
+def label(values: pd.Series, classes: tuple[str, ...]) -> pd.Series:
+    """Return labels in the task's own spelling where they match one of ``classes``, otherwise as delivered."""
+    delivered = text(values)
+    spelling = {name.casefold(): name for name in classes}
+    return delivered.str.casefold().map(spelling).astype("string").fillna(delivered)
+
+
+def prefixed(namespace: str, values: pd.Series) -> pd.Series:
+    """Return ``<namespace>:<id>``, null where the id is."""
+    return namespace + ":" + identifier(values)
+
+
+def within(patients: pd.Series, lesions: pd.Series) -> pd.Series:
+    """Return ``<patient>/<lesion>``, for layouts that number lesions per patient; null where the lesion is."""
+    lesion = identifier(lesions)
+    return (identifier(patients) + "/" + lesion).fillna(lesion)
+
+
+def image_id(native: str, path: str) -> str:
+    """Return an id that is safe as a tar member's key and the same whatever else is delivered.
+
+    A native id of letters, digits, ``_`` and ``-`` stays as it is; any other is spelled with those and gets eight hex
+    digits of its path's sha256, so that two of them never fall together.
+    """
+    if _SAFE_ID.fullmatch(native):
+        return native
+    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', native)[:70]}-{digest}"

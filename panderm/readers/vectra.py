@@ -1,0 +1,81 @@
+"""Exports of the Canfield VECTRA WB360: ``subjects.csv``, ``<subject>/<visit>/lesions.csv`` and ``.../tiles/<lesion>.png``.
+
+``lesions.csv`` has ``lesion_id``, the device's 32 measurements (:data:`MEASUREMENTS`) and ``out_of_bounds_fraction``;
+only the id is needed here, the measurements belong to the total-body tasks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from panderm.catalog import Dataset
+from panderm.readers import values
+from panderm.readers.base import Delivery
+from panderm.readers.csvfile import LINE
+from panderm.readers.sorting import Sorter, column, file_names, stems
+
+SUBJECTS = "subjects.csv"
+LESIONS = "lesions.csv"
+_USED = ["lesion_id", "location_simple", LINE]
+MEASUREMENTS = (
+    *("A", "Aext", "B", "Bext", "C", "Cext", "H", "Hext", "L", "Lext", "areaMM2", "area_perim_ratio", "color_std_mean"),
+    *("deltaA", "deltaB", "deltaL", "deltaLB", "deltaLBnorm", "dnn_lesion_confidence", "eccentricity", "location_simple"),
+    *("majorAxisMM", "minorAxisMM", "nevi_confidence", "norm_border", "norm_color", "perimeterMM", "radial_color_std_max"),
+    *("stdL", "stdLExt", "symm_2axis", "symm_2axis_angle"),
+)
+"""Names of the 32 measurements, as the device spells them."""
+
+
+def read(dataset: Dataset, landing: Path) -> Delivery:
+    """Read the delivery."""
+    sorter = Sorter(dataset, landing)
+    people = _people(sorter)
+    visits: dict[str, list[str]] = {}
+    for path in sorter.files:
+        parts = path.split("/")
+        if len(parts) >= 3 and (parts[2] == "tiles" or parts[2].casefold() == LESIONS):
+            visits.setdefault("/".join(parts[:2]), []).append(path)
+    tables, tiles = [], []
+    for visit, files in visits.items():
+        of_visit = [path for path in files if path.split("/")[2] == "tiles"]
+        table = sorter.table(f"{visit}/{LESIONS}", ("lesion_id",), of_visit)
+        if table is not None:
+            tables.append(table.reindex(columns=_USED, fill_value="").assign(folder=visit))
+            tiles += of_visit
+    if tables:
+        table = pd.concat(tables, ignore_index=True)
+        sorter.place(table["folder"] + f"/{LESIONS}", _rows(dataset, table, people), {path: path for path in tiles})
+    return sorter.finish()
+
+
+def _people(sorter: Sorter) -> pd.DataFrame:
+    """Return age and sex by subject; an export without the table has neither."""
+    table = sorter.table(SUBJECTS, ("subject",), [])
+    if table is None:
+        return pd.DataFrame({"age": pd.Series(dtype="float64"), "sex": pd.Series(dtype="string")})
+    known = pd.DataFrame({"age": values.age(column(table, "age")), "sex": values.sex(column(table, "sex"))})
+    known.index = pd.Index(values.identifier(table["subject"]))
+    return known[~known.index.duplicated() & known.index.notna()]
+
+
+def _rows(dataset: Dataset, table: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an image for the rows of every visit's table; ``folder`` is ``<subject>/<visit>``."""
+    named = file_names(table["lesion_id"], "tiles")
+    lesion = stems(named)
+    subject, visit = table["folder"].str.split("/").str[0], table["folder"].str.split("/").str[1]
+    return pd.DataFrame(
+        {
+            "named": table["folder"] + "/tiles/" + named,
+            LINE: table[LINE],
+            "image_id": subject + "_" + visit + "_" + lesion,
+            "modality": dataset.modalities[0],
+            "patient_id": values.prefixed(dataset.patient_namespace, subject),
+            "lesion_id": values.prefixed(dataset.patient_namespace, values.within(subject, lesion)),
+            "visit": visit,
+            "age": subject.map(people["age"]),
+            "sex": subject.map(people["sex"]),
+            "site": values.site(table["location_simple"]),
+        }
+    )
