@@ -1,0 +1,155 @@
+"""Release: a bundle with a passing verdict becomes the next version in the Triton model repository, in one rename.
+
+Layout and commit point: ``panderm/serving/repository.py``. A running server of the workspace is told at once; if it
+cannot load the new models, what served before is put back and the release is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from panderm.catalog import Benchmark
+from panderm.core.config import FrozenConfig
+from panderm.core.errors import InputError, Refused, ServerError
+from panderm.core.files import sha256_file
+from panderm.core.layout import Layout
+from panderm.core.record import Record
+from panderm.serving import assemble, control, model_configs, server
+from panderm.serving import bundle as bundles
+from panderm.serving import repository as repo
+
+
+class Config(FrozenConfig):
+    """Settings of a release; ``batching`` goes into every ``config.pbtxt``."""
+
+    batching: model_configs.Batching = Field(default_factory=model_configs.Batching)
+
+
+def champion(task: Benchmark, repository: Path) -> Path | None:
+    """Return the serving version's bundle folder, or None before the first release."""
+    return repo.champion_bundle(task.key, repository)
+
+
+def run(config: Config, task: Benchmark, bundle: Path, repository: Path) -> Record:
+    """Release a bundle as the task's next version.
+
+    The bundle of a version that is there already makes no new one: if a killed release left it unfinished it is
+    finished, if a rollback withdrew it, it stays withdrawn. The record says which.
+
+    Args:
+        config: batching of the models.
+        task: the benchmark.
+        bundle: export's output.
+        repository: the Triton model repository.
+
+    Returns:
+        The record: version, whether it is new, and the hash chain back to the data.
+
+    Raises:
+        InputError: there is no bundle, or the repository cannot be written.
+        Refused: no passing verdict for exactly these files, or the running server cannot load them.
+    """
+    checked = bundles.check_bundle(bundle, task.key)
+    digest = sha256_file(bundle / bundles.BUNDLE_NAME)
+    with repo.locked(repository):
+        serving = repo.serving_version(task.key, repository)
+        same = _version_of(digest, task.key, repository)
+        if same is not None and (same == serving or same in repo.withdrawn(task.key, repository)):
+            return _record(config, task.key, repository, same, serving, made=False)
+        parts = assemble.add_components(config.batching, checked, bundle, repository)
+        _tell(repository, parts.names, f"the release of {task.key}")
+        if same is None:
+            same = assemble.add_version(config.batching, checked, parts, bundle, repository)
+        _commit(task.key, repository, same, serving)
+        return _record(config, task.key, repository, same, same, made=True)
+
+
+def rollback(task: Benchmark, repository: Path, to: int | None = None) -> Record:
+    """Return a task to a former version, by default the one before the serving one.
+
+    The version left is withdrawn: releasing its bundle again does not bring it back, only ``rollback --to`` does.
+
+    Raises:
+        InputError: the task was never released, or there is no such version.
+        Refused: the running server cannot load the former version.
+    """
+    key = task.key
+    with repo.locked(repository):
+        serving = repo.serving_version(key, repository)
+        if serving is None:
+            raise InputError(f"task {key!r} has no release yet; run `panderm release {key}` first")
+        target = _former(key, repository, serving) if to is None else to
+        if target not in repo.versions(key, repository):
+            names = ", ".join(str(number) for number in repo.versions(key, repository))
+            raise InputError(f"task {key!r} has no version {target}; it has: {names}")
+        gone = set(repo.withdrawn(key, repository))
+        repo.set_withdrawn(key, repository, (gone | {serving}) - {target})
+        try:
+            _commit(key, repository, target, serving)
+        except Refused:
+            repo.set_withdrawn(key, repository, gone)
+            raise
+        return _record(None, key, repository, target, target, made=False)
+
+
+def _former(task: str, repository: Path, serving: int) -> int:
+    gone = repo.withdrawn(task, repository)
+    older = [number for number in repo.versions(task, repository) if number < serving and number not in gone]
+    if not older:
+        raise InputError(
+            f"task {task!r} serves version {serving} and has no former version; name one with --to, or release anew"
+        )
+    return older[-1]
+
+
+def _version_of(digest: str, task: str, repository: Path) -> int | None:
+    for number in reversed(repo.versions(task, repository)):
+        if repo.release_facts(task, repository, number)["bundle_sha256"] == digest:
+            return number
+    return None
+
+
+def _commit(task: str, repository: Path, version: int, former: int | None) -> None:
+    """Make ``version`` serve, and tell a running server; if that fails, put ``former`` back."""
+    repo.serve_version(task, repository, version)
+    try:
+        _tell(repository, (task,), f"version {version} of {task}")
+    except Refused:
+        repo.restore(task, repository, former)
+        raise
+
+
+def _tell(repository: Path, models: tuple[str, ...], what: str) -> None:
+    """Have the workspace's server, if one runs on this repository, load ``models``; a failure refuses ``what``."""
+    running = server.running(Layout(repository.parent).work)
+    if running is None or Path(running.repository).resolve() != repository.resolve():
+        return
+    try:
+        control.load(running.grpc_url, models)
+    except ServerError as error:
+        raise Refused(f"{what} is refused: {error}; what served before still serves") from error
+
+
+def _record(config: Config | None, task: str, repository: Path, version: int, serving: int | None, *, made: bool) -> Record:
+    facts = repo.release_facts(task, repository, version)
+    note = "released" if made else "now serves" if config is None else "this bundle is already released"
+    if version != serving:
+        note = f"a rollback withdrew this bundle; `panderm rollback {task} --to {version}` serves it again"
+    names = ("bundle_sha256", "verdict_sha256", "report_sha256", "model_sha256", "encoder_sha256", "split_sha256")
+    return Record(
+        stage="release" if config is not None else "rollback",
+        key=task,
+        counts={"versions": len(repo.versions(task, repository))},
+        hashes={name.removesuffix("_sha256"): facts[name] for name in names},
+        values={
+            "version": version,
+            "serving": serving,
+            "new": made,
+            "note": note,
+            "components": facts["components"],
+            "metric": facts["metric"],
+        },
+        config=config.model_dump(mode="json") if config is not None else {},
+    )

@@ -1,0 +1,189 @@
+"""A small client: the bytes of an image in, class probabilities with labels and the answering version out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from panderm.core.errors import InputError, PanDermError, ServerError, one_of
+from panderm.serving.model_configs import IMAGE_BYTES, PROBABILITIES
+
+Protocol = Literal["grpc", "http"]
+DEFAULT_URLS: dict[Protocol, str] = {"grpc": "127.0.0.1:8001", "http": "127.0.0.1:8000"}
+_COMPONENT = re.compile(r"_[0-9a-f]{8}$")  # components are named by their content, tasks are not
+_ENSEMBLE = re.compile(r"^(\[request id: [^]]*\] )?in ensemble '[^']*', ")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A server's answer for one image.
+
+    Attributes:
+        task: the task that was asked.
+        version: the release that answered.
+        labels: class labels in index order.
+        probabilities: one a label, 0..1, summing to 1.
+    """
+
+    task: str
+    version: int
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    @property
+    def top(self) -> tuple[str, float]:
+        """The most probable label and its probability."""
+        best = int(np.argmax(self.probabilities))
+        return self.labels[best], self.probabilities[best]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON values."""
+        pairs = dict(zip(self.labels, self.probabilities, strict=True))
+        return {"task": self.task, "version": self.version, "label": self.top[0], "probabilities": pairs}
+
+
+class Client:
+    """Asks a Triton server that serves this project's model repository; usable as a context manager.
+
+    Args:
+        url: ``host:port``; by default loopback with Triton's usual port of the protocol.
+        protocol: ``grpc`` or ``http``.
+        timeout: seconds that one answer may take; 30 covers a ViT-L on two CPU cores twenty times over.
+    """
+
+    def __init__(self, url: str | None = None, protocol: Protocol = "grpc", timeout: float = 30.0) -> None:
+        if protocol not in DEFAULT_URLS:
+            raise InputError(one_of(protocol, list(DEFAULT_URLS), "protocol"))
+        self.url = (url or DEFAULT_URLS[protocol]).removeprefix("http://").removeprefix("grpc://").rstrip("/")
+        self.protocol = protocol
+        self._timeout = timeout
+        self._labels: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._api: Any
+        if protocol == "grpc":
+            import tritonclient.grpc as api
+        else:
+            import tritonclient.http as api
+        self._api = api
+        options = {} if protocol == "grpc" else {"connection_timeout": timeout, "network_timeout": timeout}
+        self._client = api.InferenceServerClient(self.url, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def tasks(self) -> tuple[str, ...]:
+        """Return the tasks that the server has ready, sorted.
+
+        Raises:
+            ServerError: no server answers.
+        """
+        with self._speaking():
+            index = self._client.get_model_repository_index()
+        rows = index if isinstance(index, list) else [{"name": m.name, "state": m.state} for m in index.models]
+        ready = {row["name"] for row in rows if row.get("state") == "READY"}
+        return tuple(sorted(name for name in ready if not _COMPONENT.search(name)))
+
+    def facts(self, task: str) -> dict[str, str]:
+        """Return what the server says of the release it serves: version, labels as JSON, hashes.
+
+        Raises:
+            ServerError: no server answers, or it does not serve the task.
+        """
+        with self._speaking(task):
+            config = self._client.get_model_config(task, **({"as_json": True} if self.protocol == "grpc" else {}))
+        parameters = config.get("config", config).get("parameters", {})
+        return {key: value["string_value"] for key, value in parameters.items()}
+
+    def predict(self, task: str, image: bytes | Path, version: int | None = None) -> Prediction:
+        """Ask a task about one image.
+
+        Args:
+            task: benchmark key, the model's name on the server.
+            image: the bytes of a JPEG or PNG file, or its path.
+            version: the release that must answer; None takes the one that serves.
+
+        Raises:
+            InputError: the file is missing, or the server says that it is not an image it accepts.
+            ServerError: no server answers, or it does not serve the task or version.
+        """
+        data, name = _read(image)
+        tensor = self._api.InferInput(IMAGE_BYTES, [1, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[data]], dtype=np.object_))
+        options = {"client_timeout": self._timeout} if self.protocol == "grpc" else {}
+        with self._speaking(task, name, version):
+            answer = self._client.infer(task, [tensor], model_version=str(version or ""), **options)
+        response = answer.get_response()
+        answered = int(response["model_version"] if isinstance(response, dict) else response.model_version)
+        probabilities = tuple(float(p) for p in answer.as_numpy(PROBABILITIES).reshape(-1))
+        return Prediction(task, answered, self._labels_of(task, answered, len(probabilities)), probabilities)
+
+    def _labels_of(self, task: str, version: int, count: int) -> tuple[str, ...]:
+        """Labels belong to a version; they are asked for once, and only the answering version's are taken."""
+        if (task, version) not in self._labels:
+            facts = self.facts(task)
+            labels = tuple(json.loads(facts.get("labels", "[]")))
+            if facts.get("version") != str(version) or len(labels) != count:
+                raise ServerError(f"{self.url} changed the release of {task!r} during the answer; ask again")
+            self._labels[task, version] = labels
+        return self._labels[task, version]
+
+    @contextmanager
+    def _speaking(self, task: str = "", image: str = "", version: int | None = None) -> Iterator[None]:
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            yield
+        except OSError as error:  # the HTTP client's own words for a server that is away
+            raise self._away() from error
+        except InferenceServerException as error:
+            raise self._explain(error, task, image, version) from error
+
+    def _away(self) -> ServerError:
+        return ServerError(
+            f"no Triton server answers at {self.url} ({self.protocol}); start one with `panderm serve`, or give --url"
+        )
+
+    def _explain(self, error: Any, task: str, image: str, version: int | None) -> PanDermError:
+        status, message = str(error.status() or ""), _ENSEMBLE.sub("", str(error.message()))
+        if "UNAVAILABLE" in status and "onnect" in message:
+            return self._away()
+        if "DEADLINE_EXCEEDED" in status:
+            return ServerError(f"{self.url} gave no answer within {self._timeout:.0f} s; look at its log or raise the timeout")
+        if task and (
+            "unknown model" in message
+            or "is not found" in message
+            or "not ready" in message
+            or "no available versions" in message
+        ):
+            served = self.tasks()
+            if version is not None and task in served:
+                return ServerError(
+                    f"{self.url} does not serve version {version} of {task!r}; it serves {self.facts(task)['version']}"
+                )
+            return ServerError(one_of(task, list(served) or "nothing yet", "task", f"asked {self.url}"))
+        if image:
+            return InputError(f"{image}: {message}")
+        return ServerError(f"{self.url} answered: {message}")
+
+
+def _read(image: bytes | Path) -> tuple[bytes, str]:
+    if isinstance(image, bytes):
+        return image, "image"
+    try:
+        return image.read_bytes(), str(image)
+    except OSError as error:
+        raise InputError(f"cannot read {image} ({error.strerror}); name a JPEG or PNG file") from error
