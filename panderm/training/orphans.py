@@ -1,0 +1,91 @@
+"""One training at a time per work folder: a lock for living launchers, and the end of what a killed one left behind.
+
+A launcher holds a lock file; the kernel drops the lock when the launcher ends, however it ends. Every process below it
+carries the work folder in its environment, so that whatever survived (workers, loaders) can be found without guessing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from panderm.core.errors import InputError, Refused
+
+MARK = "PANDERM_TRAINING_WORK"  # environment variable that marks every process of a launch
+GRACE_SECONDS = 30.0  # for a last checkpoint; torchrun gives its workers the same time
+_LOCK = "launch.lock"
+
+
+@contextmanager
+def holding(work: Path) -> Iterator[None]:
+    """Hold the work folder's lock.
+
+    Raises:
+        Refused: another living training uses this folder.
+        InputError: the folder cannot be written.
+    """
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        stream = (work / _LOCK).open("a+")
+    except OSError as error:
+        raise InputError(f"cannot write {work} ({error.strerror}); choose a folder you may write to") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            holder = stream.read().strip() or "unknown"
+            raise Refused(f"{work} is in use by a training (process {holder}); wait for it or stop it first") from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def mark(work: Path) -> dict[str, str]:
+    """Return the environment entry that marks processes of a launch in ``work``."""
+    return {MARK: str(work.resolve())}
+
+
+def marked(work: Path) -> list[int]:
+    """Return the living processes of a launch in ``work``, other than this one; empty where there is no ``/proc``."""
+    entry = f"{MARK}={work.resolve()}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry in (folder / "environ").read_bytes().split(b"\0") and _alive(folder):
+                found.append(int(folder.name))
+        except OSError:  # it ended meanwhile, or belongs to somebody else
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def _alive(folder: Path) -> bool:
+    state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+    return state not in ("Z", "X")
+
+
+def reap(work: Path, grace: float = GRACE_SECONDS) -> int:
+    """End what a former launch in ``work`` left: SIGTERM, time for a last checkpoint, then SIGKILL; return how many."""
+    left = marked(work)
+    _signal(left, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while (now := marked(work)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    _signal(now, signal.SIGKILL)
+    while now and marked(work) and time.monotonic() < deadline + grace:
+        time.sleep(0.05)
+    return len(left)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:  # it ended meanwhile
+            continue
