@@ -1,0 +1,1 @@
+"""Definitions: one module per asset group, then jobs and automation. All of it is loaded; plain code lives one folder up."""

@@ -1,0 +1,67 @@
+"""How results look in Dagster: records as counts and hashes, pictures inline, tables as tables, errors as one sentence."""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from panderm.core.errors import PanDermError, TrainingFailed
+from panderm.core.files import sha256_json
+from panderm.core.record import Record
+
+Metadata = dict[str, dg.MetadataValue[Any]]
+STAGE_TAG = "panderm/stage"
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Turn the library's errors for users into a failure of one sentence.
+
+    Only a training process that died is worth another attempt; a refusal or a wrong input stays what it is.
+    """
+    try:
+        yield
+    except PanDermError as error:
+        raise dg.Failure(str(error), allow_retries=isinstance(error, TrainingFailed)) from error
+
+
+def result(record: Record, *pictures: Path, **more: dg.MetadataValue[Any]) -> dg.MaterializeResult[None]:
+    """Return a stage's record as a materialization: counts, hashes, values, then pictures that exist.
+
+    The data version is the hash of the output hashes (of the whole record where a stage names none), so that the UI
+    tells a re-run with the same result from a changed one.
+    """
+    metadata: Metadata = {name: dg.MetadataValue.int(count) for name, count in record.counts.items()}
+    metadata |= {name: _value(value) for name, value in record.values.items() if value is not None}
+    metadata |= {f"sha256 of {name}": dg.MetadataValue.text(digest) for name, digest in record.hashes.items()}
+    metadata |= {path.stem: picture(path) for path in pictures if path.is_file()}
+    version = sha256_json(record.hashes or record.model_dump(mode="json"))[:16]
+    return dg.MaterializeResult(metadata=metadata | more, data_version=dg.DataVersion(version))
+
+
+def _value(value: Any) -> dg.MetadataValue[Any]:
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    return dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.json(value)
+
+
+def picture(path: Path) -> dg.MetadataValue[Any]:
+    """Return a PNG file as inline markdown; it travels with the event and needs no file server."""
+    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
+    """Return ``rows`` (all with the same keys) as a table; an empty one says so, since Dagster cannot infer its columns."""
+    records = [dg.TableRecord({key: _cell(value) for key, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records) if records else dg.MetadataValue.text("no rows")
+
+
+def _cell(value: Any) -> str | int | float | bool:
+    return value if isinstance(value, str | int | float | bool) else "" if value is None else str(value)
