@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from dagster_project.recording import CHECKOUT, NOT_IN_DVC, dvc_stages, finished_stages, prepare_workspace
+from dagster_project.resources import Dvc, Workspace
+from panderm.catalog import datasets, runnable_benchmarks
+from panderm.core.config import read_params
+from panderm.core.layout import Layout
+from panderm.pipeline import STAGE_NAMES, STAGES
+
+Execute = Callable[..., dg.ExecuteInProcessResult]
+
+
+def declared() -> dict[str, dict[str, Any]]:
+    """dvc.yaml's stages with ``foreach`` written out."""
+    document = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())
+    tasks = document["vars"][0]["tasks"]
+    stages: dict[str, dict[str, Any]] = {}
+    for name, stage in document["stages"].items():
+        if "foreach" not in stage:
+            stages[name] = stage
+            continue
+        assert stage["foreach"] == "${tasks}"
+        for task in tasks:
+            stages[f"{name}@{task}"] = yaml.safe_load(yaml.safe_dump(stage["do"]).replace("${item}", task))
+    return stages
+
+
+def test_dvc_yaml__has_the_runnable_tasks_and_the_stages_in_order() -> None:
+    document = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())
+    assert document["vars"][0]["tasks"] == [task.key for task in runnable_benchmarks()]
+    assert list(document["stages"]) == [name for name in STAGE_NAMES if name not in NOT_IN_DVC]
+    descriptions = {stage.name: stage.makes for stage in STAGES}
+    assert set(document["stages"]) <= set(descriptions)
+
+
+def test_dvc_yaml__writes_where_the_layout_says() -> None:
+    layout = Layout(Path("/workspace"))
+    outs = {name: tuple(layout.root / out for out in stage["outs"]) for name, stage in declared().items()}
+    assert outs == dvc_stages(layout)
+    assert not any(out == layout.data or layout.data in out.parents for stage in outs.values() for out in stage)
+
+
+def test_dvc_yaml__calls_the_stage_commands_and_reads_their_section() -> None:
+    for name, stage in declared().items():
+        command, _, task = name.partition("@")
+        assert stage["cmd"] == f"panderm {command} {task}".strip()
+        assert stage["params"] == [command]
+        assert command in read_params(CHECKOUT / "params.yaml")
+
+
+def test_dvc_yaml__reads_only_data_and_what_an_earlier_stage_wrote() -> None:
+    written = ["data"]
+    for name, stage in declared().items():
+        for dep in stage["deps"]:
+            assert any(dep == out or dep.startswith(f"{out}/") for out in written), f"{name} reads {dep} before it is made"
+        written += stage["outs"]
+
+
+@pytest.fixture
+def recorded(layout: Layout) -> Layout:
+    """A workspace in which every stage has left something, under DVC."""
+    for number, dataset in enumerate(datasets()):
+        folder = layout.published(dataset.key)
+        folder.mkdir(parents=True)
+        (folder / "manifest.parquet").write_bytes(b"rows %d" % number)
+    for name, outs in dvc_stages(layout).items():
+        for out in outs:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "record.json").write_text(f'{{"stage": "{name}"}}\n')
+    for task in runnable_benchmarks():
+        layout.split(task.key).mkdir()
+        (layout.split(task.key) / "split.parquet").write_text(task.key)
+    prepare_workspace(layout)
+    return layout
+
+
+def contents(layout: Layout) -> dict[str, bytes]:
+    files = [path for folder in (layout.data, layout.artifacts) for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(layout.root)): path.read_bytes() for path in files}
+
+
+def dvc(layout: Layout, *arguments: str) -> str:
+    """DVC as a user calls it, with a stand-in ``panderm`` that notes that it was called."""
+    tools = layout.root / "tools"
+    tools.mkdir(exist_ok=True)
+    command = tools / "panderm"
+    command.write_text(
+        f'#!{sys.executable}\nimport sys\nopen("{layout.root}/called", "a").write(" ".join(sys.argv[1:]) + "\\n")\n'
+    )
+    command.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=layout.root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_dvc_snapshot__leaves_dvc_clean_and_a_lost_workspace_comes_back(execute: Execute, recorded: Layout) -> None:
+    result = execute("operations", None, "dvc_snapshot")
+    assert result.success
+    metadata = result.asset_materializations_for_node("dvc_snapshot")[0].metadata
+    assert metadata["dvc status"].value == "clean"
+    assert metadata["data files"].value == len(datasets())
+    assert metadata["stages recorded"].value == len(dvc_stages(recorded))
+    before = contents(recorded)
+
+    assert "up to date" in dvc(recorded, "status")
+    dvc(recorded, "repro")
+    assert not (recorded.root / "called").exists(), "repro ran a stage although nothing had changed"
+
+    dvc(recorded, "push")
+    for folder in ("data", "artifacts", ".dvc/cache"):
+        subprocess.run(["rm", "-rf", str(recorded.root / folder)], check=True)
+    dvc(recorded, "pull")
+    assert contents(recorded) == before
+    assert "up to date" in dvc(recorded, "status")
+
+
+@pytest.mark.slow
+def test_dvc_repro__runs_the_stage_whose_setting_changed(execute: Execute, recorded: Layout) -> None:
+    assert execute("operations", None, "dvc_snapshot").success
+    params = recorded.params.read_text()
+    recorded.params.write_text(params.replace("gate: {}", "gate: {floor: 0.9}"))
+    assert recorded.params.read_text() != params
+    changed = Dvc(workspace=Workspace(root=str(recorded.root))).status()
+    assert set(changed) == {f"gate@{task.key}" for task in runnable_benchmarks()}
+
+
+def test_finished_stages__leaves_out_what_has_no_output(recorded: Layout) -> None:
+    (recorded.verdict("ham10000") / "record.json").unlink()
+    recorded.verdict("ham10000").rmdir()
+    assert "gate@ham10000" not in finished_stages(recorded)
+    assert len(finished_stages(recorded)) == len(dvc_stages(recorded)) - 1
+
+
+def test_prepare_workspace__keeps_what_is_there(layout: Layout) -> None:
+    layout.params.write_text("pretrain: {steps: 3}\n")
+    prepare_workspace(layout)
+    prepare_workspace(layout)
+    assert layout.params.read_text() == "pretrain: {steps: 3}\n"
+    assert (layout.root / "dvc.yaml").is_file()
+    assert "no_scm" in (layout.root / ".dvc" / "config.local").read_text()
