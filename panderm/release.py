@@ -13,7 +13,7 @@ from pydantic import Field
 from panderm.catalog import Benchmark
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, Refused, ServerError
-from panderm.core.files import sha256_file
+from panderm.core.files import recover_folder, sha256_file
 from panderm.core.layout import Layout
 from panderm.core.record import Record
 from panderm.serving import assemble, control, model_configs, server
@@ -51,9 +51,10 @@ def run(config: Config, task: Benchmark, bundle: Path, repository: Path) -> Reco
         InputError: there is no bundle, or the repository cannot be written.
         Refused: no passing verdict for exactly these files, or the running server cannot load them.
     """
+    recover_folder(bundle)
     checked = bundles.check_bundle(bundle, task.key)
     digest = sha256_file(bundle / bundles.BUNDLE_NAME)
-    with repo.locked(repository):
+    with repo.locked(repository, task.key):
         serving = repo.serving_version(task.key, repository)
         same = _version_of(digest, task.key, repository)
         if same is not None and (same == serving or same in repo.withdrawn(task.key, repository)):
@@ -76,7 +77,7 @@ def rollback(task: Benchmark, repository: Path, to: int | None = None) -> Record
         Refused: the running server cannot load the former version.
     """
     key = task.key
-    with repo.locked(repository):
+    with repo.locked(repository, key):
         serving = repo.serving_version(key, repository)
         if serving is None:
             raise InputError(f"task {key!r} has no release yet; run `panderm release {key}` first")

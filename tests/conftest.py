@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,112 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         real(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> Callable[..., Path]:
+    """Return a maker of bundles in the layout of docs/architecture.md: real ONNX graphs, some hundred bytes each."""
+
+    def make(
+        task: str = "ham10000", *, seed: int = 0, outcome: str = "pass", whole: bool = False, folder: Path | None = None
+    ) -> Path:
+        from panderm.catalog import benchmark
+
+        folder = folder or tmp_path / f"bundle-{task}-{seed}-{outcome}"
+        folder.mkdir(parents=True)
+        return write_bundle(folder, task, benchmark(task).classes, seed=seed, outcome=outcome, whole=whole)
+
+    return make
+
+
+def write_bundle(folder: Path, task: str, classes: tuple[str, ...], *, seed: int, outcome: str, whole: bool) -> Path:
+    from panderm.core.files import sha256_bytes, sha256_file, write_json
+    from panderm.evaluation.verdict import Criterion, Outcome, Verdict
+    from panderm.imaging.preprocessing import Preprocessing
+    from panderm.serving.bundle import Bundle, Parity, hash_files
+
+    spec = Preprocessing(size=32, resize=36)
+    (folder / "preprocessing.json").write_text(spec.to_json())
+    (folder / "labels.txt").write_text("\n".join(classes) + "\n")
+    for name, graph in tiny_graphs(spec.size, len(classes), seed, whole).items():
+        (folder / name).write_bytes(graph)
+    model, split, encoder = (sha256_bytes(f"{what} {seed}".encode()) for what in ("model", "split", "encoder"))
+    bound = {"model_sha256": model, "split_sha256": split, "preprocessing_sha256": sha256_bytes(spec.to_json().encode())}
+    metric = {"metric": "weighted_f1", "value": 0.7, "low": 0.6, "high": 0.8}
+    write_json(folder / "report.json", {"task": task, **bound, **metric})
+    report = sha256_file(folder / "report.json")
+    judged = Criterion(name="floor", outcome=Outcome(outcome), seen="0.6", needed="0.5", reason="the floor was looked at")
+    Verdict(
+        task=task, outcome=judged.outcome, criteria=(judged,), reasons=(judged.reason,), report_sha256=report, **bound
+    ).save(folder)
+    parity = Parity(
+        real_images=1,
+        random_images=1,
+        batch_sizes=(1,),
+        max_abs_feature=0.0,
+        max_abs_probability=0.0,
+        max_abs_judged=0.0,
+        label_agreement=1.0,
+        tolerance=1e-4,
+    )
+    Bundle(
+        task=task,
+        protocol="fine_tuning" if whole else "linear_probe",
+        graph="network" if whole else "encoder_and_head",
+        classes=classes,
+        input_type="float32" if whole else "uint8",
+        size=spec.size,
+        feature_width=None if whole else 4,
+        opset=18,
+        encoder_sha256=encoder,
+        report_sha256=report,
+        verdict_sha256=sha256_file(folder / "verdict.json"),
+        metric=metric,
+        parity=parity,
+        provenance={},
+        files=hash_files(folder),
+        **bound,
+    ).save(folder)
+    return folder
+
+
+def tiny_graphs(size: int, classes: int, seed: int, whole: bool) -> dict[str, bytes]:
+    """Mean colour -> 4 features -> softmax; the encoder is the same for every seed, as a shared one is."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    first, last = np.random.default_rng(0), np.random.default_rng(seed)
+    weights = {
+        "mean": np.float32(120.0),
+        "deviation": np.float32(20.0),
+        "axes": np.array([2, 3], dtype=np.int64),
+        "project": first.normal(size=(3, 4)).astype(np.float32),
+        "weight": last.normal(size=(4, classes)).astype(np.float32),
+        "bias": last.normal(size=classes).astype(np.float32),
+    }
+    encode = [
+        helper.make_node("Cast", ["image"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["values", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "deviation"], ["scaled"]),
+        helper.make_node("ReduceMean", ["scaled", "axes"], ["pooled"], keepdims=0),
+        helper.make_node("MatMul", ["pooled", "project"], ["feature"]),
+    ]
+    answer = [
+        helper.make_node("MatMul", ["feature", "weight"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT if whole else TensorProto.UINT8, ["N", 3, size, size])
+    feature = helper.make_tensor_value_info("feature", TensorProto.FLOAT, ["N", 4])
+    out = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes])
+
+    def graph(nodes: list[Any], inputs: Any, outputs: Any) -> bytes:
+        used = {name for node in nodes for name in node.input} & set(weights)
+        constants = [numpy_helper.from_array(np.asarray(weights[name]), name) for name in sorted(used)]
+        made = helper.make_graph(nodes, "tiny", [inputs], [outputs], constants)
+        model: bytes = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+        return model
+
+    if whole:
+        return {"network.onnx": graph([*encode, *answer], image, out)}
+    return {"encoder.onnx": graph(encode, image, feature), "head.onnx": graph(answer, feature, out)}

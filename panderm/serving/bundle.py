@@ -8,12 +8,14 @@ from typing import Any, Literal
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import read_json, sha256_file, write_json
+from panderm.core.record import RECORD_NAME
+from panderm.evaluation.verdict import VERDICT_NAME, Verdict, load_verdict
 from panderm.imaging.preprocessing import Preprocessing
 
 BUNDLE_NAME = "bundle.json"
 ENCODER, HEAD, NETWORK = "encoder.onnx", "head.onnx", "network.onnx"
 LABELS, PREPROCESSING = "labels.txt", "preprocessing.json"
-VERDICT, REPORT, PREDICTIONS = "verdict.json", "report.json", "predictions.parquet"
+VERDICT, REPORT, PREDICTIONS = VERDICT_NAME, "report.json", "predictions.parquet"
 Graph = Literal["encoder_and_head", "network"]
 InputType = Literal["uint8", "float32"]
 
@@ -27,6 +29,7 @@ class Parity(FrozenConfig):
         batch_sizes: batch sizes tried; every image went through each of them.
         max_abs_feature: largest difference of an encoder feature; None for a whole network.
         max_abs_probability: largest difference of a class probability, 0..1.
+        max_abs_judged: largest difference to the probabilities that evaluation wrote for the real images, 0..1.
         label_agreement: share of images with the same top label, 0..1.
         tolerance: largest ``max_abs_probability`` that export lets pass.
     """
@@ -36,6 +39,7 @@ class Parity(FrozenConfig):
     batch_sizes: tuple[int, ...]
     max_abs_feature: float | None
     max_abs_probability: float
+    max_abs_judged: float
     label_agreement: float
     tolerance: float
 
@@ -95,8 +99,6 @@ class Bundle(FrozenConfig):
 
 def hash_files(folder: Path) -> dict[str, str]:
     """Return the sha256 of each file of a bundle folder that ``bundle.json`` answers for, by name."""
-    from panderm.core.record import RECORD_NAME
-
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
     return {name: sha256_file(folder / name) for name in names if name not in (BUNDLE_NAME, RECORD_NAME)}
 
@@ -144,16 +146,20 @@ def check_bundle(folder: Path, task: str) -> Bundle:
     needed = {VERDICT, REPORT, LABELS, PREPROCESSING, *bundle.graphs}
     if unnamed := needed - set(bundle.files):
         raise Refused(f"{folder} does not name {sorted(unnamed)[0]} in {BUNDLE_NAME}; run `panderm export {task}` again")
-    _check_verdict(bundle, read_json(folder / VERDICT))
+    _check_verdict(bundle, load_verdict(folder))
     return bundle
 
 
-def _check_verdict(bundle: Bundle, verdict: dict[str, Any]) -> None:
-    if verdict.get("outcome") != "pass":
-        raise Refused(f"the verdict of {bundle.task} is {verdict.get('outcome')!r}; only 'pass' is released")
+def _check_verdict(bundle: Bundle, verdict: Verdict) -> None:
+    if not verdict.passed:
+        raise Refused(
+            f"the verdict of {bundle.task} is {verdict.outcome}, and only a pass is released ({' '.join(verdict.reasons)})"
+        )
     for name in ("task", "model_sha256", "split_sha256", "preprocessing_sha256", "report_sha256"):
-        if verdict.get(name) != getattr(bundle, name):
+        if getattr(verdict, name) != getattr(bundle, name):
             raise Refused(
                 f"the verdict of {bundle.task} was given for another {name.removesuffix('_sha256')}; "
                 f"run `panderm gate {bundle.task}` and `panderm export {bundle.task}` again"
             )
+    if bundle.files[REPORT] != bundle.report_sha256 or bundle.files[VERDICT] != bundle.verdict_sha256:
+        raise Refused(f"the report or the verdict in the bundle of {bundle.task} was exchanged; run `panderm export` again")

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from panderm.core.errors import InputError, Refused
-from panderm.core.files import building_folder, read_json, sha256_file, sha256_json, write_json, write_text, writing
+from panderm.core.files import (
+    building_folder,
+    read_json,
+    remove_leftovers,
+    sha256_file,
+    sha256_json,
+    write_json,
+    write_text,
+    writing,
+)
 from panderm.serving import model_configs
 
 CONFIG, RELEASE, BUNDLE_FOLDER = "config.pbtxt", "release.json", "bundle"
@@ -25,8 +34,8 @@ _WITHDRAWN = "withdrawn.json"
 
 
 @contextmanager
-def locked(repository: Path) -> Iterator[None]:
-    """Hold the repository for one writer.
+def locked(repository: Path, task: str) -> Iterator[None]:
+    """Hold the repository for one writer, cleared of what killed writers left unfinished.
 
     Raises:
         InputError: the repository cannot be written.
@@ -38,6 +47,8 @@ def locked(repository: Path) -> Iterator[None]:
         raise InputError(f"cannot write {repository} ({error.strerror}); choose a folder you may write to") from error
     with stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+        for folder in (repository, repository / task):
+            remove_leftovers(folder)
         yield
 
 

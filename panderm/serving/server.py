@@ -188,11 +188,11 @@ def _shared_memory_prefix(http_port: int) -> str:
 
 def _choose_ports(http: int | None, grpc: int | None) -> tuple[int, int, int]:
     chosen: list[int] = []
-    for named, usual in ((http, HTTP_PORT), (grpc, GRPC_PORT), (None, METRICS_PORT)):
-        if named is not None and not _is_free(named):
+    spare = free_ports(3)
+    for named, usual, free in zip((http, grpc, None), (HTTP_PORT, GRPC_PORT, METRICS_PORT), spare, strict=True):
+        if named is not None and (named in chosen or not _is_free(named)):
             raise ServerError(f"port {named} is taken; name another, or none to let a free one be chosen")
-        port = named or (usual if usual not in chosen and _is_free(usual) else _free_port(chosen))
-        chosen.append(port)
+        chosen.append(named or (usual if usual not in (http, grpc, *chosen) and _is_free(usual) else free))
     return chosen[0], chosen[1], chosen[2]
 
 
@@ -206,13 +206,13 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port(taken: list[int]) -> int:
-    while True:
-        with socket.socket() as probe:
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return ``count`` different ports of loopback that nobody listens on just now."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
             probe.bind((HOST, 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken:
-            return port
+        return tuple(int(probe.getsockname()[1]) for probe in probes)
 
 
 def _wait_until_ready(server: RunningServer, process: subprocess.Popen[bytes]) -> None:
