@@ -11,6 +11,7 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not_an_image"  # the bytes are not an image at all
     FORMAT_NOT_ALLOWED = "format_not_allowed"  # an image, but not on the allow-list
     TOO_MANY_PIXELS = "too_many_pixels"  # above the pixel cap: a decompression bomb or a mistake
+    TOO_LARGE = "too_large"  # the file has more bytes than any camera writes
     TRUNCATED = "truncated"  # the data break off or are damaged
     UNREADABLE = "unreadable"  # the file system would not give the bytes
     DUPLICATE_BYTES = "duplicate_bytes"  # the same bytes as another file of this dataset

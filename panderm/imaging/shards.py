@@ -95,7 +95,7 @@ class ShardReader:
         """
         data = os.pread(self._handle(shard), nbytes, offset)
         if len(data) != nbytes:
-            raise InputError(f"{self.root / shard} ends before byte {offset + nbytes}; fetch it again (`dvc pull`) or publish anew")
+            raise InputError(f"{self.root / shard} ends before byte {offset + nbytes}; fetch it again (`dvc pull`)")
         return data
 
     def _handle(self, shard: str) -> int:
@@ -108,7 +108,7 @@ class ShardReader:
                 self._handles[shard] = os.open(self.root / shard, os.O_RDONLY)
             except OSError as error:
                 raise InputError(
-                    f"{self.root / shard} cannot be opened ({error.strerror}); fetch it (`dvc pull`) or publish its dataset anew"
+                    f"{self.root / shard} cannot be opened ({error.strerror}); fetch it with `dvc pull`"
                 ) from error
         return self._handles[shard]
 
