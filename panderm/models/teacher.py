@@ -1,0 +1,204 @@
+"""The frozen teacher: an open_clip image tower whose projected tokens, all of them, are the pretraining targets.
+
+PanDerm's teacher is OpenAI's CLIP ViT-L/14 fed with 196 px, so that its 14 px patches give the 14 x 14 grid of a ViT-L/16
+student at 224 px. Its position table is resized for that, bilinearly without antialiasing; open_clip's own loader resizes
+bicubically with antialiasing, so a tower is loaded at its native size and resized here.
+
+Shapes: N images, S image side, P patches, W tower width, T width after the projection.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.transformer import VisionTransformer
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from panderm.core.config import FrozenConfig
+from panderm.core.errors import InputError
+from panderm.models.teacher_weights import fetch_tower
+
+RANDOM = "random"
+RANDOM_NOTE = "random teacher: not clinically meaningful"
+
+
+class RandomTower(FrozenConfig):
+    """A small open_clip tower with seeded weights, for demos and tests: nothing to download, nothing learnt.
+
+    The class token and the position table start at zero and near zero, so that its tokens carry the pixels below them
+    (colour, texture) and its class token their average, instead of constants.
+
+    Attributes:
+        patch_size: side of a patch, pixels.
+        width: W.
+        layers: transformer blocks.
+        heads: attention heads.
+        output_width: T.
+        position_scale: deviation of the position table over that of a usual initial one.
+        seed: of the weights.
+    """
+
+    patch_size: int = 16
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    output_width: int = 128
+    position_scale: float = 0.1
+    seed: int = 0
+
+
+class TeacherConfig(FrozenConfig):
+    """Which tower gives the targets.
+
+    Attributes:
+        source: ``MODEL@TAG`` (an open_clip model and pretrained tag), ``hf-hub:ORG/REPO``, ``local-dir:FOLDER``, ``MODEL`` with ``weights``, or
+            ``random``.
+        weights: a weights file of ``MODEL`` on this machine (safetensors, or a torch file without code), used instead of
+            fetching.
+        image_size: side of the teacher's input, pixels (196: paper, Methods).
+        precision: ``float32``, or ``autocast`` for bfloat16 on a GPU.
+        random: the tower of ``random``.
+    """
+
+    source: str = "ViT-L-14-quickgelu@openai"
+    weights: Path | None = None
+    image_size: int = Field(196, gt=0)
+    precision: Literal["autocast", "float32"] = "autocast"
+    random: RandomTower = RandomTower()
+
+
+class Pixels(NamedTuple):
+    """The teacher's own normalisation, per channel, of values in 0..1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class Teacher(nn.Module):
+    """A frozen image tower that answers with every projected token.
+
+    Attributes:
+        width: T.
+        pixels: its normalisation.
+        note: what it is, in words, for records.
+    """
+
+    def __init__(self, tower: nn.Module, width: int, pixels: Pixels, note: str) -> None:
+        super().__init__()
+        self.tower = tower.eval().requires_grad_(False)
+        self.width, self.pixels, self.note = width, pixels, note
+
+    def train(self, mode: bool = True) -> Teacher:  # noqa: ARG002 - a teacher never trains
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, 3, S, S), normalised with :attr:`pixels`, to tokens (N, 1 + P, T), class token first."""
+        tower: Any = self.tower
+        if isinstance(tower, VisionTransformer):
+            tokens: Tensor = tower.ln_post(tower.transformer(tower._embeds(images))) @ tower.proj
+        else:  # a timm model inside open_clip's adapter
+            tokens = tower.head(tower.trunk.head(tower.trunk.fc_norm(tower.trunk.forward_features(images))))
+        return tokens
+
+
+def build_teacher(config: TeacherConfig, grid: int) -> Teacher:
+    """Return the teacher on the CPU, its position table resized to the student's grid.
+
+    Args:
+        config: which tower, at which input size.
+        grid: side of the student's patch grid.
+
+    Raises:
+        InputError: the tower is unknown, its weights are not here and cannot be fetched, it does not give one token a
+            patch, or its grid is not the student's (the message says which size would fit).
+    """
+    if config.source == RANDOM:
+        tower: nn.Module = _random_tower(config.random, config.image_size)
+        pixels, note = Pixels(OPENAI_DATASET_MEAN, OPENAI_DATASET_STD), RANDOM_NOTE
+    else:
+        fetched = fetch_tower(config.source, config.weights)
+        tower, note = fetched.tower, config.source
+        pixels = Pixels(fetched.mean, fetched.std)
+    _check_kind(tower, config.source)
+    _resize(tower, config, grid)
+    return Teacher(tower, _output_width(tower, config.image_size), pixels, note)
+
+
+def _random_tower(config: RandomTower, image_size: int) -> VisionTransformer:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        tower = VisionTransformer(
+            image_size=image_size,
+            patch_size=config.patch_size,
+            width=config.width,
+            layers=config.layers,
+            heads=config.heads,
+            mlp_ratio=4.0,
+            output_dim=config.output_width,
+        )
+    with torch.no_grad():
+        tower.class_embedding.zero_()
+        tower.positional_embedding.mul_(config.position_scale)
+        tower.positional_embedding[0].zero_()
+    return tower
+
+
+def _check_kind(tower: nn.Module, source: str) -> None:
+    tower_: Any = tower
+    if isinstance(tower, VisionTransformer):
+        fits = tower_.attn_pool is None and not tower_.final_ln_after_pool and tower_.proj is not None
+    else:
+        trunk = getattr(tower, "trunk", None)
+        fits = getattr(trunk, "num_prefix_tokens", None) == 1 and getattr(trunk, "global_pool", None) == "token"
+    if not fits:
+        raise InputError(
+            f"teacher {source!r} does not give one projected token a patch and a class token; name a ViT with a class token, "
+            "e.g. ViT-L-14-quickgelu@openai or EVA02-L-14@merged2b_s4b_b131k"
+        )
+
+
+def _patch_side(tower: nn.Module) -> int:
+    tower_: Any = tower
+    size = tower_.patch_size if isinstance(tower, VisionTransformer) else tower_.trunk.patch_embed.patch_size
+    return int(size[0])
+
+
+def _resize(tower: nn.Module, config: TeacherConfig, grid: int) -> None:
+    patch = _patch_side(tower)
+    if config.image_size != patch * grid:
+        raise InputError(
+            f"teacher {config.source!r} at {config.image_size} px gives {config.image_size / patch:g} patches a side, but the "
+            f"student has {grid}; set its image_size to {patch * grid}"
+        )
+    tower_: Any = tower
+    if isinstance(tower, VisionTransformer):
+        table = resize_positions(tower_.positional_embedding.detach(), grid)
+        tower_.positional_embedding = nn.Parameter(table, requires_grad=False)
+        tower_.grid_size, tower_.image_size = (grid, grid), (config.image_size, config.image_size)
+    elif tower_.trunk.patch_embed.img_size != (config.image_size, config.image_size):
+        tower_.set_input_size(config.image_size)
+
+
+def resize_positions(table: Tensor, grid: int) -> Tensor:
+    """Return a position table (1 + p * p, W) for a ``grid`` x ``grid`` of patches: bilinear, no antialias, class row kept."""
+    side = round((table.shape[0] - 1) ** 0.5)
+    if side == grid:
+        return table
+    rows = table[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    resized = interpolate(rows, size=(grid, grid), mode="bilinear", align_corners=False, antialias=False)
+    return torch.cat([table[:1], resized.permute(0, 2, 3, 1).reshape(grid * grid, -1)])
+
+
+def _output_width(tower: nn.Module, image_size: int) -> int:
+    tower_: Any = tower
+    if isinstance(tower, VisionTransformer):
+        return int(tower_.proj.shape[1])
+    with torch.no_grad():
+        return int(tower.eval()(torch.zeros(1, 3, image_size, image_size)).shape[-1])
