@@ -59,7 +59,7 @@ EVERYTHING: tuple[Step, ...] = (
     Step("pretrain", _once),
     Step("one_task", _published_tasks),
     Step("operations", _once),
-    Step("report", _once),
+    Step("reporting", _once),
 )
 REPORT = EVERYTHING[-1]  # made also after a step in which everything failed: that is when it is looked at
 

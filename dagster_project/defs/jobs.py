@@ -26,13 +26,13 @@ one_task = dg.define_asset_job(
     dg.AssetSelection.groups("tasks"),
     description="One task from the encoder to a release: model, evaluation, verdict, bundle, release. Partition: the task.",
 )
-close = dg.define_asset_job(
+operate = dg.define_asset_job(
     "operations",
     dg.AssetSelection.assets(operations.dvc_snapshot, operations.serving_check),
     description="Record data and weights with DVC; ask a Triton server about one image of each released task.",
 )
-report = dg.define_asset_job(
-    "report",
+reporting = dg.define_asset_job(
+    "reporting",
     dg.AssetSelection.assets(operations.report),
     description="The HTML report; a job of its own, so that it is written also when something before it failed.",
 )
@@ -52,5 +52,5 @@ def everything() -> None:
     begin_plan()
 
 
-STEP_JOBS = {job.name: job for job in (ingest_source, ingest_benchmark, pretrain, one_task, close, report)}
+STEP_JOBS = {job.name: job for job in (ingest_source, ingest_benchmark, pretrain, one_task, operate, reporting)}
 assert list(STEP_JOBS) == [step.job for step in EVERYTHING], f"the jobs and the plan differ ({PLAN_TAG})"

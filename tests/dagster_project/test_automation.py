@@ -99,7 +99,7 @@ def test_follow_plan__goes_on_past_a_blocked_source(
         "pretrain",
         "one_task ham10000",
     ]
-    assert asked[5:] == ["operations", "report", "the plan is done"]
+    assert asked[5:] == ["operations", "reporting", "the plan is done"]
 
 
 def test_follow_plan__only_reports_after_a_step_in_which_everything_failed(
@@ -108,7 +108,7 @@ def test_follow_plan__only_reports_after_a_step_in_which_everything_failed(
     stages.bad_datasets |= {"mym", "isic2024"}
     execute("everything")
     asked = steps_of(instance, layout, execute)
-    assert asked == ["ingest_source mym", "ingest_source isic2024", "report", "the plan is done"]
+    assert asked == ["ingest_source mym", "ingest_source isic2024", "reporting", "the plan is done"]
 
 
 def test_follow_plan__leaves_the_demos_plan_alone(

@@ -32,6 +32,10 @@ def test_graph__is_the_one_in_the_snapshot(definitions: dg.Definitions) -> None:
     )
 
 
+def test_definitions__can_be_loaded_as_a_repository(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)  # also finds a job and an asset of one name, which the rest here does not
+
+
 def test_code_location__loads_under_five_seconds_without_heavy_packages() -> None:
     code = (
         "import sys, time; began = time.monotonic()\n"
