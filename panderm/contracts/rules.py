@@ -36,7 +36,7 @@ def expectations(contract: Contract, dataset: Dataset) -> Iterator[tuple[str, st
     for column in ("delivered_sha256", "stored_sha256"):
         hexadecimal = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=_SHA256)
         yield f"{column} well-formed", "64 hex digits", "critical", hexadecimal
-    modalities = list(dataset.modalities)
+    modalities: list[str] = list(dataset.modalities)
     yield "modality", f"one of {', '.join(modalities)}", "critical", among("modality", modalities)
     if dataset.classes:
         yield "label present", "in every row", "critical", gxe.ExpectColumnValuesToNotBeNull(column="label")
