@@ -113,12 +113,18 @@ def _version_of(digest: str, task: str, repository: Path) -> int | None:
 
 
 def _commit(task: str, repository: Path, version: int, former: int | None) -> None:
-    """Make ``version`` serve, and tell a running server; if that fails, put ``former`` back."""
+    """Make ``version`` serve, and tell a running server; if that fails, put ``former`` back, there too.
+
+    Components are loaded by now, so what can still fail is the ensemble; the server then drops the task until it has
+    loaded the former one again.
+    """
     repo.serve_version(task, repository, version)
     try:
         _tell(repository, (task,), f"version {version} of {task}")
     except Refused:
         repo.restore(task, repository, former)
+        if former is not None:
+            _tell(repository, (task,), f"return of {task} to version {former}")
         raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,10 @@ def command(http_port: int | None, grpc_port: int | None, action: str | None, re
         if found is None:
             raise ServerError("no server of this workspace runs; start one with `panderm serve`")
         _describe(found)
+    elif action == "detach":
+        _describe(server.start(repository or layout.triton_repo, layout.work, http_port, grpc_port))
     else:
-        started = server.start(repository or layout.triton_repo, layout.work, http_port, grpc_port)
-        _describe(started)
-        if action != "detach":
-            _stay(started, layout.work)
+        _stay(layout.work, lambda: server.start(repository or layout.triton_repo, layout.work, http_port, grpc_port))
 
 
 def _describe(found: RunningServer) -> None:
@@ -67,8 +67,8 @@ def _describe(found: RunningServer) -> None:
         click.echo("  nothing is released yet; `panderm release TASK` will load it here")
 
 
-def _stay(started: RunningServer, work: Path) -> None:
-    """Wait until Ctrl-C, a termination or the server's end; then leave nothing running."""
+def _stay(work: Path, start: Callable[[], RunningServer]) -> None:
+    """Start the server and wait until Ctrl-C, a termination or the server's end; then leave nothing running."""
     from panderm.core.errors import ServerError
     from panderm.serving import server
 
@@ -77,11 +77,13 @@ def _stay(started: RunningServer, work: Path) -> None:
 
     signal.signal(signal.SIGTERM, leave)
     try:
+        started = start()
+        _describe(started)
         while started.alive:
             time.sleep(0.5)
+        if server.forget(work, started):
+            raise ServerError(f"the Triton server ended by itself ({started.tail()}); its log is {started.log}")
     except KeyboardInterrupt:
         click.echo("stopping", err=True)
+    finally:
         server.stop(work)
-        return
-    if server.running(work) is None and server.forget(work, started):
-        raise ServerError(f"the Triton server ended by itself ({started.tail()}); its log is {started.log}")

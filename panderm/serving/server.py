@@ -118,7 +118,11 @@ def start(repository: Path, work: Path, http_port: int | None = None, grpc_port:
         )
     environment = find_environment()
     folder = server_folder(work)
-    folder.mkdir(parents=True, exist_ok=True)
+    for needed in (folder, repository):
+        try:
+            needed.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ServerError(f"cannot write {needed} ({error.strerror}); choose a folder you may write to") from error
     environment.lay_backends(folder / "backends")
     ports = _choose_ports(http_port, grpc_port)
     log = folder / "server.log"
@@ -238,6 +242,8 @@ def _terminate(server: RunningServer) -> None:
                 os.waitpid(server.pid, os.WNOHANG)
             time.sleep(0.05)
         os.killpg(server.pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):  # a detached server is not this process's child
+        os.waitpid(server.pid, 0)
     _clear_shared_memory(server)
 
 
