@@ -13,6 +13,7 @@ from dagster_project.instance import HOME_VARIABLE, prepare_home
 from dagster_project.recording import prepare_workspace
 from dagster_project.summary import summary
 from dagster_project.terminal import LOG_FORMAT, AssetLines, console, everything_else_to
+from panderm.catalog import datasets
 from panderm.core.errors import PanDermError
 from panderm.core.layout import WORKSPACE_VARIABLE, Layout
 
@@ -67,12 +68,14 @@ def _run(layout: Layout, *, synthesize: bool) -> int:
 
 def _deliver(layout: Layout, lines: AssetLines) -> None:
     landing = layout.root / "landing"
-    if landing.is_dir() and any(landing.iterdir()):
+    if landing.is_dir() and any(not path.name.startswith(".") for path in landing.iterdir()):
         return
     from panderm import synthesize
 
     lines.say("landing/ is empty: drawing synthetic deliveries")
-    synthesize.run(synthesize.Config(), landing)
+    began = time.monotonic()
+    record = synthesize.run(synthesize.Config(), [dataset.key for dataset in datasets()], landing)
+    lines.say(f"    {record.counts['files']} files of {record.counts['datasets']} datasets {time.monotonic() - began:.1f} s")
 
 
 def _run_plan(layout: Layout, lines: AssetLines, log: Path) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from dagster_project.plan import DRIVER_TAG, EVERYTHING, HEADLESS, PLAN_TAG, REPORT, STEP_TAG, Step
+from dagster_project.plan import CLOSING, DRIVER_TAG, EVERYTHING, HEADLESS, PLAN_TAG, STEP_TAG, Step
 from panderm.core.layout import Layout
 
 
@@ -44,11 +44,11 @@ class Headless:
         """Run the plan, announcing each run, and return what ran.
 
         The rules are those of :func:`dagster_project.plan.next_requests`: a blocked partition does not hold up the others,
-        and after a step in which every partition failed only the report is made.
+        and after a step in which every partition failed only the closing steps are run.
         """
         plan, ran, lost = self.begin(), [], False
         for step in EVERYTHING:
-            if lost and step is not REPORT:
+            if lost and step not in CLOSING:
                 continue
             runs = [self._run_one(step, key, plan, announce) for key in step.partitions(layout)]
             lost = lost or (bool(runs) and not any(run.success for run in runs))

@@ -31,12 +31,20 @@ def audit_delivery(workspace: Workspace, key: str) -> dg.AssetCheckResult:
     with plainly():
         audit = validate.audit(workspace.config(validate), dataset(key), workspace.layout.staging(key))
     broken = [rule for rule in audit.rules if not rule.passed]
+    critical = [rule for rule in broken if rule.severity == "critical"]
+    rest = f"; warned: {', '.join(rule.name for rule in broken)}" if broken else ""
     return dg.AssetCheckResult(
         passed=audit.passed,
-        description="; ".join(f"{rule.name}: {rule.seen}" for rule in broken) or f"all {len(audit.rules)} rules hold",
+        description="; ".join(f"{rule.name}: {rule.seen}, expected {rule.expected}" for rule in critical)
+        or f"{len(audit.rules) - len(broken)} of {len(audit.rules)} rules hold{rest}",
         metadata={
-            "rules": table({"rule": r.name, "expected": r.expected, "seen": r.seen, "holds": r.passed} for r in audit.rules),
-            "failed": len(broken),
+            "rules": table(
+                {"rule": r.name, "expected": r.expected, "seen": r.seen, "holds": r.passed, "severity": r.severity}
+                for r in audit.rules
+            ),
+            "failed": len(critical),
+            "warned": len(broken) - len(critical),
+            "page": dg.MetadataValue.path(workspace.layout.staging(key) / "contract.html"),
         },
     )
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from dagster_project.showing import sentence
 from panderm.core.layout import Layout
 
 NOTIFY_VARIABLE = "PANDERM_NOTIFY_URL"
@@ -36,14 +37,8 @@ def report_failure(context: dg.RunFailureSensorContext, layout: Layout) -> dict[
 
 def _first_cause(context: dg.RunFailureSensorContext) -> str:
     """Return the failing step's own sentence; the run's message only counts the steps that failed."""
-    for event in context.get_step_failure_events():
-        data = event.step_failure_data
-        if data.user_failure_data is not None and data.user_failure_data.description:
-            return str(data.user_failure_data.description)
-        if data.error is not None:
-            cause = data.error.cause or data.error
-            return cause.message.strip()
-    return context.failure_event.message or "no message"
+    steps = context.get_step_failure_events()
+    return sentence(steps[0]) if steps else context.failure_event.message or "no message"
 
 
 def _post(url: str, line: dict[str, str]) -> str:

@@ -61,15 +61,15 @@ EVERYTHING: tuple[Step, ...] = (
     Step("operations", _once),
     Step("reporting", _once),
 )
-REPORT = EVERYTHING[-1]  # made also after a step in which everything failed: that is when it is looked at
+CLOSING = EVERYTHING[-2:]  # also after a step in which everything failed: what there is, is recorded and reported
 
 
 def next_requests(instance: dg.DagsterInstance, layout: Layout) -> tuple[str, str | None, list[str | None], str]:
     """Return what the newest plan needs next: its id, the job, the job's partition keys, and why nothing if the job is None.
 
     A step is asked for once nothing of the step before runs any more. A blocked partition does not hold up the others; after
-    a step in which every partition failed only the report is made. An older plan is given up when a newer one begins; a
-    plan that the demo drives itself is left alone.
+    a step in which every partition failed only the closing steps are run. An older plan is given up when a newer one
+    begins; a plan that the demo drives itself is left alone.
     """
     begun = instance.get_run_records(dg.RunsFilter(job_name="everything", statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
     if not begun:
@@ -80,7 +80,7 @@ def next_requests(instance: dg.DagsterInstance, layout: Layout) -> tuple[str, st
         return plan, None, [], "the demo drives this plan itself"
     lost = False
     for step in EVERYTHING:
-        if lost and step is not REPORT:
+        if lost and step not in CLOSING:
             continue
         keys = step.partitions(layout)
         runs = instance.get_runs(dg.RunsFilter(tags={PLAN_TAG: plan, STEP_TAG: step.job}))

@@ -28,6 +28,16 @@ def plainly() -> Iterator[None]:
         raise dg.Failure(str(error), allow_retries=isinstance(error, TrainingFailed)) from error
 
 
+def sentence(event: dg.DagsterEvent) -> str:
+    """Return why a step failed: the failure's own description, else the error under Dagster's wrapping."""
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    if data.error is not None:
+        return (data.error.cause or data.error).message.strip()
+    return event.message or "no message"
+
+
 def result(record: Record, *pictures: Path, **more: dg.MetadataValue[Any]) -> dg.MaterializeResult[None]:
     """Return a stage's record as a materialization: counts, hashes, values, then pictures that exist.
 

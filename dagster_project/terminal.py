@@ -11,6 +11,8 @@ from typing import TextIO
 
 import dagster as dg
 
+from dagster_project.showing import sentence
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _COUNTS_SHOWN = 4
 
@@ -76,10 +78,7 @@ class AssetLines(logging.Handler):
             self.blocked.append(f"{check.asset_key.to_user_string()} {check.partition or ''}: {text}")
 
     def _failed(self, event: dg.DagsterEvent) -> None:
-        failure = event.step_failure_data
-        said = failure.user_failure_data.description if failure.user_failure_data else None
-        error = failure.error_display_string.strip().splitlines()
-        text = said or (error[-1] if error else "failed")
+        text = sentence(event).splitlines()[-1]
         self._line(event.step_key or "", "!", text)
         self.failures.append(f"{event.step_key}: {text}")
 

@@ -16,9 +16,9 @@ from panderm.core.files import read_json
 def dvc_snapshot(workspace: Workspace, dvc: Dvc) -> dg.MaterializeResult[None]:
     """`data/` in data.dvc and every finished stage in dvc.lock, so that `dvc status` is clean and `dvc repro` idle."""
     stages = finished_stages(workspace.layout)
-    dvc.call("add", "--quiet", "data")
+    dvc.call("add", "data")
     if stages:
-        dvc.call("commit", "--quiet", "--force", *stages)
+        dvc.call("commit", "--force", *stages)
     status, data = dvc.status(), dvc.data()
     return dg.MaterializeResult(
         metadata={

@@ -5,12 +5,14 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 import pytest
 
 import panderm
+from panderm.catalog import runnable_benchmarks
+from panderm.contracts.contract import Audit, Rule
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import write_json
@@ -22,18 +24,6 @@ from panderm.pipeline import STAGE_NAMES
 
 class Config(FrozenConfig):
     pass
-
-
-class Rule(NamedTuple):
-    name: str
-    expected: str
-    seen: str
-    passed: bool
-
-
-class Audit(NamedTuple):
-    passed: bool
-    rules: tuple[Rule, ...]
 
 
 def leave(folder: Path, record: Record) -> Record:
@@ -55,7 +45,13 @@ class Stages:
         self.calls.append(f"{stage} {key}".strip())
         if stage in self.broken:
             raise self.broken[stage]
-        return Record(stage=stage, key=key, counts={"images": 3}, hashes={"manifest": "ab" * 32}, values={"seed": 7})
+        return Record(
+            stage=stage,
+            key=key,
+            counts={"images": 3},
+            hashes={"manifest": "ab" * 32},
+            values={"loss_first": 2.0, "loss_last": 0.5},
+        )
 
     def ingest(self, config: Config, dataset: Any, landing: Path, out: Path) -> Record:
         if not landing.is_dir():
@@ -66,8 +62,10 @@ class Stages:
 
     def audit(self, config: Config, dataset: Any, staged: Path) -> Audit:
         good = dataset.key not in self.bad_datasets
-        seen = "3" if good else "0"
-        return Audit(good, (Rule("images", "at least 1", seen, good), Rule("ids", "unique", "unique", True)))
+        images = Rule(name="images", expected="at least 1", seen="3" if good else "0", passed=good, severity="critical")
+        age = Rule(name="age", expected="0 to 120", seen="1 of 3 rows differ", passed=False, severity="warning")
+        digest = "ab" * 32
+        return Audit(dataset=dataset.key, manifest_sha256=digest, passed=good, rules=(images, age), counts={}, reasons={})
 
     def publish(self, dataset: Any, staged: Path, out: Path) -> Record:
         if dataset.key in self.bad_datasets:
@@ -75,7 +73,8 @@ class Stages:
         return leave(out, self.note("validate", dataset.key))
 
     def curate(self, config: Config, data: Path, corpus: Path, splits: Path) -> Record:
-        splits.mkdir(parents=True, exist_ok=True)
+        for task in runnable_benchmarks():
+            (splits / task.key).mkdir(parents=True, exist_ok=True)
         return leave(corpus, self.note("curate"))
 
     def pretrain(
