@@ -9,17 +9,44 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import warnings
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG")
 """The allow-list of delivered formats; everything else is refused by name."""
 
+_REFUSED = {
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"RIFF": "WebP",
+    b"%PDF": "PDF",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+}
+"""First bytes of what is delivered by mistake, to refuse it by name; no decoder of these is ever called."""
+
 PIXEL_CAP = 50_000_000
 """Largest image decoded, in pixels; measured: the largest clinical cameras in use deliver 45 to 50 megapixels."""
+
+_PROFILE_CAP = 4 << 20  # bytes; the largest profiles, of printing presses, have 2 to 3 MB
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, struct.error)
+"""What Pillow raises for damaged headers, pixels and tags; found by flipping bytes (tests/imaging/test_preprocessing.py)."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the picture upright."""
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -64,44 +91,75 @@ class Preprocessing:
 
 
 def decode(data: bytes, pixel_cap: int = PIXEL_CAP) -> Image.Image:
-    """Return the image in ``data`` as RGB with its EXIF orientation applied and every tag dropped.
+    """Return the image in ``data`` as sRGB, upright, with every tag dropped.
 
-    Transparent pixels are laid on white; 16-bit and palette images become 8-bit RGB.
+    The EXIF orientation is applied and a colour profile converted from (phones deliver Display P3); transparent pixels
+    are laid on white; 16-bit and palette images become 8-bit RGB. Of several pictures in a file the first counts.
 
     Raises:
         UndecodableImage: with reason ``not_an_image``, ``format_not_allowed``, ``too_many_pixels`` or ``truncated``.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # damaged tags are dropped with all others; the pixel cap is checked below
+        image = _open(data, pixel_cap)
+        if image.width * image.height > pixel_cap:
+            seen = f"the image is {image.width} x {image.height}"
+            raise UndecodableImage("too_many_pixels", f"{seen}; at most {pixel_cap:,} pixels are decoded")
+        try:
+            image.load()
+        except _DAMAGED as error:
+            raise UndecodableImage("truncated", f"the data break off or are damaged ({error}); send the file again") from error
+        return _upright(image, _plain_rgb(image))
+
+
+def _open(data: bytes, pixel_cap: int) -> Image.Image:
+    """Read the header with the decoders of :data:`FORMATS` alone (a JPEG of several pictures is a JPEG too)."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own cap is checked below
-            image = Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise UndecodableImage("too_many_pixels", f"{error}; at most {pixel_cap:,} pixels are decoded") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (UnidentifiedImageError, *_DAMAGED) as error:
+        known = [name for start, name in _REFUSED.items() if data.startswith(start)]
+        known += ["HEIC or another ISO media file"] if data[4:8] == b"ftyp" else []
+        known += ["DICOM"] if data[128:132] == b"DICM" else []
+        if known:
+            raise UndecodableImage("format_not_allowed", f"the file is {known[0]}; allowed: {', '.join(FORMATS)}") from error
         raise UndecodableImage("not_an_image", "the bytes are not an image; send a JPEG or PNG file") from error
-    if image.format not in FORMATS:
-        raise UndecodableImage("format_not_allowed", f"the image is {image.format}; allowed: {', '.join(FORMATS)}")
-    if image.width * image.height > pixel_cap:
-        raise UndecodableImage(
-            "too_many_pixels", f"the image is {image.width} x {image.height}; at most {pixel_cap:,} pixels are decoded"
-        )
-    try:
-        image.load()
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise UndecodableImage(
-            "truncated", f"the {image.format} data break off or are damaged ({error}); send it again"
-        ) from error
-    return _plain_rgb(ImageOps.exif_transpose(image))
 
 
 def _plain_rgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257.0).clip(0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer)
-    pixels = image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer).convert("RGB")
+    pixels = _from_profile(image, profile) if profile and len(profile) <= _PROFILE_CAP else image.convert("RGB")
     return Image.frombytes("RGB", pixels.size, pixels.tobytes())  # a fresh image: no info, no EXIF, no ICC
+
+
+def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """Return ``image`` in sRGB; a profile that is damaged or not for these channels counts as none."""
+    plain = image if image.mode in ("RGB", "L", "CMYK") else image.convert("RGB")
+    try:
+        delivered = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(delivered):
+            return plain.convert("RGB")
+        converted = ImageCms.profileToProfile(plain, delivered, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, *_DAMAGED):
+        return plain.convert("RGB")
+    assert converted is not None  # only in-place conversion returns nothing
+    return converted
+
+
+def _upright(delivered: Image.Image, pixels: Image.Image) -> Image.Image:
+    """Return ``pixels`` turned as the delivered image's tags say; damaged tags say nothing."""
+    try:
+        orientation = delivered.getexif().get(0x0112)
+    except _DAMAGED:
+        return pixels
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 def prepare(image: Image.Image, spec: Preprocessing) -> np.ndarray:
