@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def _tasks(layout: Layout) -> Iterator[dict[str, Any]]:
         yield {
             "task": task,
             "report": report,
-            "verdict": _optional_json(layout.verdict(task.key) / "verdict.json"),
+            "verdict": (verdict := _optional_json(layout.verdict(task.key) / "verdict.json")),
+            "floor": _floor(verdict),
             "rows": _metric_rows(evaluation / "metrics.parquet"),
             "pictures": {
                 name: png_uri(evaluation / f"{name}.png")
@@ -96,6 +98,13 @@ def _tasks(layout: Layout) -> Iterator[dict[str, Any]]:
                 if (evaluation / f"{name}.png").is_file()
             },
         }
+
+
+def _floor(verdict: dict[str, Any] | None) -> float | None:
+    """Return the figure that the floor criterion needs, for the tick in the interval chart."""
+    needed = [str(row["needed"]) for row in (verdict or {}).get("criteria", []) if row["name"] == "floor"]
+    found = re.search(r"\d+\.\d+", needed[0]) if needed else None
+    return float(found.group()) if found else None
 
 
 def _metric_rows(path: Path) -> list[dict[str, Any]]:
@@ -117,8 +126,6 @@ def _releases(layout: Layout) -> Iterator[dict[str, Any]]:
 
 def _serving_version(config: Path) -> int | None:
     """Return the version that an ensemble's config.pbtxt pins (``versions: N``)."""
-    import re
-
     found = re.search(r"versions\s*:\s*\[?\s*(\d+)", config.read_text()) if config.is_file() else None
     return int(found.group(1)) if found else None
 

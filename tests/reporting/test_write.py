@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from panderm.core.files import write_bytes, write_json, write_text
+from panderm.core.layout import Layout
+from panderm.core.record import Record
+from panderm.core.tables import MANIFEST, QUARANTINE, write_table
+from panderm.imaging.shards import ShardWriter
+from panderm.reporting import write_report
+
+
+def jpeg(colour: tuple[int, int, int] = (200, 120, 90)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A workspace with one published source, a pretraining record, a judged and released task."""
+    layout = Layout(tmp_path)
+    published = layout.published("mym")
+    (published / "shards").mkdir(parents=True)
+    writer = ShardWriter(published / "shards" / "a.tar")
+    position = writer.add("one", "jpg", jpeg(), {})
+    writer.close()
+    row = {"dataset": "mym", "path": "one.jpg", "image_id": "one", "modality": "tbp", "patient_id": "qld:1"}
+    row |= {"shard": "shards/a.tar", "offset": position.offset, "nbytes": position.nbytes}
+    write_table(published / "manifest.parquet", pd.DataFrame([row]), MANIFEST)
+    quarantined = pd.DataFrame([{"dataset": "mym", "path": "two.jpg", "reason": "not_an_image", "detail": "text"}])
+    write_table(published / "quarantine.parquet", quarantined, QUARANTINE)
+    write_json(published / "contract.json", {"passed": True, "synthetic": True})
+    Record(stage="pretrain", counts={"steps": 20}, values={"loss_first": 0.9, "loss_last": 0.5}).save(layout.pretrained)
+    report = {"task": "ham10000", "metric": "weighted_f1", "value": 0.7, "low": 0.6, "high": 0.8, "n": 50, "groups": 40}
+    write_json(layout.evaluation("ham10000") / "report.json", report)
+    criterion = {"name": "floor", "outcome": "pass", "seen": "0.6", "needed": "0.5", "reason": "above"}
+    verdict = {"outcome": "pass", "reasons": ["0.600 is above <0.500>"], "criteria": [criterion]}
+    write_json(layout.verdict("ham10000") / "verdict.json", verdict)
+    home = layout.triton_repo / "ham10000"
+    for version in (1, 2):
+        write_json(home / str(version) / "release.json", {"version": version, "model_sha256": "ab" * 32})
+    write_text(home / "config.pbtxt", "version_policy: { specific: { versions: 2 } }\n")
+    return layout
+
+
+def test_write_report__quotes_every_stage_and_needs_no_network(layout: Layout) -> None:
+    page = write_report(layout).read_text()
+    for fragment in ("mym", "1 not an image", "Synthetic twins", "loss first: 0.900", "weighted f1 0.700", "0.600 to 0.800"):
+        assert fragment in page, f"the report lacks {fragment!r}"
+    assert "&lt;0.500&gt;" in page, "reasons are not escaped"
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_write_report__marks_the_version_that_serves(layout: Layout) -> None:
+    page = write_report(layout).read_text()
+    assert page.index("former") < page.index("serves")
+
+
+def test_write_report__shows_the_answer_ranked(layout: Layout, tmp_path: Path) -> None:
+    write_bytes(tmp_path / "lesion.jpg", jpeg())
+    answer = {"task": "ham10000", "version": 2, "protocol": "grpc", "image": str(tmp_path / "lesion.jpg")}
+    answer |= {"labels": ["nv", "mel"], "probabilities": [0.2, 0.8]}
+    page = write_report(layout, answer).read_text()
+    assert page.index(">mel<") < page.index(">nv<")
+    assert "80.0 %" in page
+
+
+def test_write_report__empty_workspace_says_so(tmp_path: Path) -> None:
+    assert "Nothing is published yet" in write_report(Layout(tmp_path)).read_text()
