@@ -150,7 +150,7 @@ def _lesion_shots(key: str, cohort: Cohort, seed: int, patient: str, *, lesion: 
             subject = f"{seed}/{key}/{patient}/{lesion}"
             picture = Picture(kind, shows, subject, f"{kind}{visit}", tone, device, (wide, short), cohort.form)
             yield Shot(
-                name=f"{key}-{patient}-{lesion:02d}-{visit}-{kind[0]}",
+                name=_source_name(key, patient, lesion, visit, kind),
                 picture=picture,
                 patient=patient,
                 lesion=f"L{lesion:03d}",
@@ -161,6 +161,12 @@ def _lesion_shots(key: str, cohort: Cohort, seed: int, patient: str, *, lesion: 
                 site=site,
                 more={"attribution": INSTITUTIONS[seed_of(patient) % 3]} if key == "isic2024" else {},
             )
+
+
+def _source_name(key: str, patient: str, lesion: int, visit: int, kind: Modality) -> str:
+    if key == "isic2024":
+        return f"ISIC_{int(patient.removeprefix('IP_')) * 100 + lesion:07d}"
+    return f"{key}-{patient}-{lesion:02d}-{visit}-{kind[0]}"
 
 
 _KINDS: dict[str, tuple[Modality, ...]] = {

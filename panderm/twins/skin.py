@@ -34,7 +34,7 @@ TONES: tuple[tuple[float, float, float], ...] = (
 
 # Gains of red, green, blue: dermatoscopes and cameras as they differ between clinics.
 _DERMATOSCOPES = ((1.05, 0.90, 0.98), (0.98, 0.90, 1.02), (1.06, 0.93, 0.88), (1.02, 0.98, 1.00), (0.92, 0.89, 0.94))
-_CAMERAS = ((1.02, 0.97, 0.90), (1.00, 1.00, 1.00), (1.06, 0.95, 0.82), (0.95, 0.98, 1.02))
+_CAMERAS = ((1.02, 0.98, 0.94), (1.00, 1.00, 1.00), (1.04, 0.96, 0.88), (0.97, 0.99, 1.01))
 
 
 def skin(rng: Rng, shape: tuple[int, int], tone: int, relief: float, freckles: float) -> Colours:
