@@ -43,13 +43,13 @@ class EncoderConfig(FrozenConfig):
         layer_scale: initial LayerScale (0.1: the recipe's own default; the paper's value is not public).
     """
 
-    image_size: int = Field(224, gt=0)
-    patch_size: int = Field(16, gt=0)
-    width: int = Field(1024, gt=0)
-    depth: int = Field(24, gt=0)
-    heads: int = Field(16, gt=0)
-    mlp_ratio: float = Field(4.0, gt=0)
-    layer_scale: float = Field(0.1, gt=0)
+    image_size: int = Field(default=224, gt=0)
+    patch_size: int = Field(default=16, gt=0)
+    width: int = Field(default=1024, gt=0)
+    depth: int = Field(default=24, gt=0)
+    heads: int = Field(default=16, gt=0)
+    mlp_ratio: float = Field(default=4.0, gt=0)
+    layer_scale: float = Field(default=0.1, gt=0)
 
     @model_validator(mode="after")
     def _fits(self) -> EncoderConfig:

@@ -31,7 +31,7 @@ class MaskingConfig(FrozenConfig):
     """
 
     generator: Literal["block", "random"] = "block"
-    ratio: float = Field(0.5, gt=0, lt=1)
+    ratio: float = Field(default=0.5, gt=0, lt=1)
 
     def masked(self, grid: int) -> int:
         """Return M for a grid: the share of its patches, rounded down, at least one."""

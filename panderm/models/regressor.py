@@ -32,11 +32,11 @@ class RegressorConfig(FrozenConfig):
         drop_path: stochastic depth, rising linearly over the blocks (0.1: CAE v2 scripts; the paper's is not public).
     """
 
-    width: int = Field(1024, gt=0)
-    depth: int = Field(4, gt=0)
-    heads: int = Field(12, gt=0)
-    layer_scale: float = Field(0.1, gt=0)
-    drop_path: float = Field(0.1, ge=0, lt=1)
+    width: int = Field(default=1024, gt=0)
+    depth: int = Field(default=4, gt=0)
+    heads: int = Field(default=12, gt=0)
+    layer_scale: float = Field(default=0.1, gt=0)
+    drop_path: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _fits(self) -> RegressorConfig:

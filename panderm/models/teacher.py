@@ -56,8 +56,8 @@ class TeacherConfig(FrozenConfig):
     """Which tower gives the targets.
 
     Attributes:
-        source: ``MODEL@TAG`` (an open_clip model and pretrained tag), ``hf-hub:ORG/REPO``, ``local-dir:FOLDER``, ``MODEL`` with ``weights``, or
-            ``random``.
+        source: ``MODEL@TAG`` (an open_clip model and pretrained tag), ``MODEL`` with ``weights``, ``hf-hub:ORG/REPO``,
+            ``local-dir:FOLDER`` (a repository fetched beforehand), or ``random``.
         weights: a weights file of ``MODEL`` on this machine (safetensors, or a torch file without code), used instead of
             fetching.
         image_size: side of the teacher's input, pixels (196: paper, Methods).
@@ -67,7 +67,7 @@ class TeacherConfig(FrozenConfig):
 
     source: str = "ViT-L-14-quickgelu@openai"
     weights: Path | None = None
-    image_size: int = Field(196, gt=0)
+    image_size: int = Field(default=196, gt=0)
     precision: Literal["autocast", "float32"] = "autocast"
     random: RandomTower = RandomTower()
 

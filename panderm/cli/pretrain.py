@@ -1,0 +1,35 @@
+"""``panderm pretrain``: the corpus in, an encoder out."""
+
+from __future__ import annotations
+
+import click
+
+from panderm.cli.common import print_record, settings_option, stage_config
+from panderm.core.layout import Layout
+
+
+@click.command()
+@click.option(
+    "--preset",
+    type=click.Choice(["tiny", "small", "base", "large"]),
+    help="tiny: a minute on two cores, for trying out; small: a few thousand images on a CPU; base: CAE v2 base; "
+    "large: the paper's run, for several GPUs. [default: params.yaml]",
+)
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Throw away an interrupted run with other settings; train again even if the output is complete.",
+)
+@settings_option
+def command(preset: str | None, restart: bool, assignments: tuple[str, ...]) -> None:
+    """Train the encoder on artifacts/corpus; write artifacts/pretrain.
+
+    Runs in processes of its own (torchrun). Interrupt it or kill it: the same command goes on where it was. Parts of the
+    recipe are set below overrides, e.g. `--set overrides.optimisation.epochs=20 --set processes=4`.
+    """
+    from panderm import pretrain
+
+    layout = Layout.here()
+    named = (*((f"preset={preset}",) if preset else ()), *(("restart=true",) if restart else ()))
+    config = stage_config(pretrain.Config, "pretrain", layout, (*named, *assignments))
+    print_record(pretrain.run(config, layout.corpus, layout.data, layout.pretrained, layout.work, on_line=click.echo))

@@ -1,0 +1,83 @@
+"""Where a training process stands among its siblings, and on what it computes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from panderm.core.errors import ConfigError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Place(NamedTuple):
+    """One process of a launch.
+
+    Attributes:
+        rank: its number over all machines.
+        world: how many processes there are.
+        device: what it computes on.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of ``values`` over all processes."""
+        if self.world == 1:
+            return values
+        summed = values.clone()
+        dist.all_reduce(summed)
+        return summed / self.world
+
+    def any(self, flag: bool) -> bool:
+        """Return whether any process says yes; every process must ask."""
+        if self.world == 1:
+            return flag
+        said = torch.tensor([float(flag)], device=self.device)
+        dist.all_reduce(said, op=dist.ReduceOp.MAX)
+        return bool(said.item())
+
+
+@contextmanager
+def joined(device: Device, threads: int = 0) -> Iterator[Place]:
+    """Join the process group that torchrun describes (gloo on a CPU, nccl on GPUs) and leave it at the end.
+
+    Args:
+        device: ``auto`` takes a GPU if there is one.
+        threads: of torch on the CPU; 0 shares this machine's cores among its processes.
+
+    Raises:
+        ConfigError: ``cuda`` was asked for, or more processes than GPUs.
+    """
+    rank, world, local = (int(os.environ.get(name, fallback)) for name, fallback in _TORCHRUN)
+    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if cuda and torch.cuda.device_count() <= local:
+        raise ConfigError(f"process {local} of this machine has no GPU ({torch.cuda.device_count()} seen); lower `processes`")
+    if cuda:
+        torch.cuda.set_device(local)
+    on_machine = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // on_machine))
+    place = Place(rank, world, torch.device("cuda", local) if cuda else torch.device("cpu"))
+    if world > 1:
+        dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield place
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+
+
+_TORCHRUN = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))

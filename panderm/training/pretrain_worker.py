@@ -1,0 +1,268 @@
+"""The pretraining process that torchrun starts: ``-m panderm.training.pretrain_worker job.json``.
+
+It goes on from the newest state, writes states and metrics to the job's work folder, and in the end ``final/``: the
+encoder with its card, and the regressor with head and mask token.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
+
+from panderm.core.config import FrozenConfig
+from panderm.core.errors import ConfigError, PanDermError, TrainingFailed
+from panderm.core.files import building_folder, read_json, write_json
+from panderm.models.alignment import MaskedAlignment
+from panderm.models.encoder import EncoderCard, build_encoder, save_encoder
+from panderm.models.regressor import Regressor
+from panderm.models.teacher import Teacher, build_teacher
+from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, loader, normalise, steps_per_epoch
+from panderm.training.launch import worker_main
+from panderm.training.metrics import MetricsLog
+from panderm.training.place import Place, joined
+from panderm.training.recipe import Recipe
+from panderm.training.schedule import decay_groups, learning_rate
+from panderm.training.state import load_state, save_state
+from panderm.training.telling import Teller
+
+STATES, METRICS, FINAL = "states", "metrics.jsonl", "final"
+REGRESSOR_NAME, FINAL_NAME = "regressor.safetensors", "final.json"
+_PARTS = ("loss", "class_token", "visible", "masked", "grad_norm")
+
+
+class Job(FrozenConfig):
+    """One pretraining, resolved: what the stage hands to its processes.
+
+    Attributes:
+        recipe: everything that decides the weights.
+        preset: where the recipe came from.
+        corpus: folder of the corpus table.
+        corpus_sha256: of that table.
+        data: folder of the published datasets.
+        work: where states, metrics and the result are written.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        workers: loading processes of each training process.
+        threads: torch's, of each training process; 0 shares the cores.
+        compile: run the student through torch.compile.
+        state_seconds: time between two states.
+        state_steps: steps between two states, 0 for time alone.
+        tell_seconds: time between two lines of progress.
+    """
+
+    recipe: Recipe
+    preset: str
+    corpus: Path
+    corpus_sha256: str
+    data: Path
+    work: Path
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int = Field(default=1, ge=0)
+    threads: int = Field(default=0, ge=0)
+    compile: bool = False
+    state_seconds: float = Field(default=300, gt=0)
+    state_steps: int = Field(default=0, ge=0)
+    tell_seconds: float = Field(default=10, ge=0)
+
+
+def build_model(recipe: Recipe, teacher_width: int) -> MaskedAlignment:
+    """Return encoder, regressor and head with weights that follow from the recipe's seed."""
+    torch.manual_seed(recipe.seed)
+    encoder = build_encoder(recipe.encoder, recipe.drop_path)
+    regressor = Regressor(recipe.regressor, recipe.encoder.width, recipe.encoder.grid)
+    return MaskedAlignment(encoder, regressor, teacher_width)
+
+
+class Pretraining:
+    """One process of a pretraining: model, optimiser, data and how far they are.
+
+    Args:
+        job: what to train.
+        place: this process.
+    """
+
+    def __init__(self, job: Job, place: Place) -> None:
+        self.job, self.place, self.recipe = job, place, job.recipe
+        optimisation = job.recipe.optimisation
+        if optimisation.batch % place.world:
+            raise ConfigError(f"optimisation.batch {optimisation.batch} does not divide among {place.world} processes")
+        self.corpus = Corpus(job.corpus)
+        self.steps_per_epoch = steps_per_epoch(len(self.corpus), optimisation.batch)
+        self.steps = self.steps_per_epoch * optimisation.epochs
+        self.teller = Teller(place.first, job.tell_seconds, self.steps, optimisation.batch)
+        self.teacher: Teacher = build_teacher(job.recipe.teacher, job.recipe.encoder.grid).to(place.device)
+        self.model = build_model(job.recipe, self.teacher.width).to(place.device)
+        self.optimizer = torch.optim.AdamW(
+            decay_groups(self.model, optimisation.weight_decay),
+            lr=optimisation.learning_rate,
+            betas=(optimisation.beta_1, optimisation.beta_2),
+            fused=True,
+        )
+        self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say)
+        self.student = self._wrapped()
+        self.asked_to_stop = False
+        signal.signal(signal.SIGTERM, self._ask_to_stop)
+
+    def _wrapped(self) -> nn.Module:
+        student: nn.Module = torch.compile(self.model) if self.job.compile else self.model  # type: ignore[assignment]
+        if self.place.world == 1:
+            return student
+        devices = [self.place.device.index] if self.place.device.type == "cuda" else None
+        return DistributedDataParallel(student, device_ids=devices)
+
+    def _ask_to_stop(self, _number: int, _frame: Any) -> None:
+        self.asked_to_stop = True
+
+    def run(self) -> None:
+        """Train to the end, or to the step after a SIGTERM; either way leave a state behind."""
+        self.teller.begin(self.step, len(self.corpus), self.teacher.note, self.place)
+        metrics = MetricsLog(self.job.work / METRICS, self.step) if self.place.first else None
+        batches = iter(self._loader())
+        saved, began = time.monotonic(), time.monotonic()
+        while self.step < self.steps and not self._stopping():
+            batch = _next(batches)
+            waited = time.monotonic() - began
+            values = self._train_step(batch)
+            self.step += 1
+            seconds = time.monotonic() - began
+            began = time.monotonic()
+            if metrics:
+                line = self._line(values, seconds, waited)
+                metrics.add(line)
+                self.teller.tell(line)
+                if self._due(saved):
+                    self._save(metrics)
+                    saved = time.monotonic()
+        if metrics:
+            self._save(metrics)
+            metrics.close()
+            if self.step == self.steps:
+                self._finish()
+        self.teller.end(self.step)
+
+    def _loader(self) -> Any:
+        images = PretrainingImages(self.corpus, self.job.data, self.recipe)
+        optimisation = self.recipe.optimisation
+        order = (len(self.corpus), optimisation.batch, optimisation.epochs, self.recipe.seed)
+        batches = EpochBatches(*order, start=self.step, rank=self.place.rank, world=self.place.world)
+        return loader(images, batches, self.job.workers, pinned=self.place.device.type == "cuda")
+
+    def _stopping(self) -> bool:
+        # Asking the siblings costs a synchronisation, so GPUs ask every tenth step; a CPU step is long anyway.
+        if self.place.device.type == "cuda" and self.place.world > 1 and self.step % 10:
+            return False
+        return self.place.any(self.asked_to_stop)
+
+    def _train_step(self, batch: Batch) -> list[float]:
+        """Take one optimiser step; return the values of ``_PARTS``, means over all processes."""
+        torch.manual_seed(_step_seed(self.recipe.seed, self.step, self.place.rank))  # stochastic depth
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self._losses(batch)
+        losses.total.backward()
+        norm = clip_grad_norm_(self.model.parameters(), self.recipe.optimisation.clip)
+        values = torch.stack([*(loss.detach() for loss in losses), norm])
+        self._refuse_non_finite(values, batch)
+        self.optimizer.step()
+        averaged: list[float] = self.place.mean(values).tolist()
+        return averaged
+
+    def _losses(self, batch: Batch) -> Any:
+        device, recipe = self.place.device, self.recipe
+        moved = Batch(*(part.to(device, non_blocking=True) for part in batch))
+        student = normalise(moved.student, recipe.preprocessing.mean, recipe.preprocessing.std)
+        seen = normalise(moved.teacher, *self.teacher.pixels)
+        half = device.type == "cuda"
+        with torch.autocast(device.type, torch.bfloat16, enabled=half and recipe.teacher.precision == "autocast"):
+            targets: Tensor = self.teacher(seen)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            return self.student(student, moved.keep, moved.masked, targets)
+
+    def _refuse_non_finite(self, values: Tensor, batch: Batch) -> None:
+        """Stop before the weights are touched, so that the newest state is the last finite one."""
+        if not bool(torch.isfinite(values).all()):
+            names = ", ".join(self.corpus.names[row] for row in batch.rows[:8].tolist())
+            raise TrainingFailed(
+                f"step {self.step} gave a loss of {float(values[0])} and a gradient norm of {float(values[-1])} on the batch "
+                f"{names}{', ...' if len(batch.rows) > 8 else ''}; the state before it is kept, lower the learning rate"
+            )
+
+    def _learning_rate(self, step: int) -> float:
+        optimisation = self.recipe.optimisation
+        return learning_rate(
+            step,
+            steps=self.steps,
+            warmup=round(optimisation.warmup_epochs * self.steps_per_epoch),
+            peak=optimisation.learning_rate,
+            lowest=optimisation.min_learning_rate,
+        )
+
+    def _line(self, values: list[float], seconds: float, waited: float) -> dict[str, float | int]:
+        return {
+            "step": self.step,
+            "epoch": (self.step - 1) // self.steps_per_epoch,
+            **dict(zip(_PARTS, values, strict=True)),
+            "learning_rate": self._learning_rate(self.step - 1),
+            "images_per_second": round(self.recipe.optimisation.batch / seconds, 1),
+            "data_wait": round(waited / seconds, 4),
+            "seconds": round(seconds, 4),
+        }
+
+    def _due(self, saved: float) -> bool:
+        every = self.job.state_steps
+        return time.monotonic() - saved > self.job.state_seconds or bool(every and self.step % every == 0)
+
+    def _save(self, metrics: MetricsLog) -> None:
+        metrics.flush()
+        save_state(self.job.work / STATES, self.step, self.model, self.optimizer)
+
+    def _finish(self) -> None:
+        card = EncoderCard(
+            architecture=self.recipe.encoder,
+            preprocessing=self.recipe.preprocessing,
+            corpus_sha256=self.job.corpus_sha256,
+            preset=self.job.preset,
+            teacher=self.teacher.note,
+            steps=self.steps,
+        )
+        with building_folder(self.job.work / FINAL) as folder:
+            save_encoder(folder, self.model.encoder, card)
+            others = {k: v.cpu().contiguous() for k, v in self.model.state_dict().items() if not k.startswith("encoder.")}
+            save_file(others, folder / REGRESSOR_NAME, metadata={"format": "pt"})
+            images = self.steps * self.recipe.optimisation.batch
+            write_json(folder / FINAL_NAME, {"steps": self.steps, "images_seen": images, "corpus_images": len(self.corpus)})
+
+
+def _next(batches: Any) -> Batch:
+    """Return the next batch; an error for the user keeps its one sentence on its way out of a loading process."""
+    try:
+        batch: Batch = next(batches)
+    except PanDermError as error:
+        sentence = str(error).strip().splitlines()[-1]
+        raise type(error)(sentence.partition("Error: ")[2] or sentence) from error
+    return batch
+
+
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+def run(config_path: Path) -> None:
+    """Read the job and train."""
+    job = Job.parse(read_json(config_path), where=str(config_path))
+    with joined(job.device, job.threads) as place:
+        Pretraining(job, place).run()
+
+
+if __name__ == "__main__":
+    worker_main(run)
