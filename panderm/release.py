@@ -22,9 +22,16 @@ from panderm.serving import repository as repo
 
 
 class Config(FrozenConfig):
-    """Settings of a release; ``batching`` goes into every ``config.pbtxt``."""
+    """Settings of a release.
+
+    Attributes:
+        batching: how the server joins requests; goes into every ``config.pbtxt``.
+        server: gRPC address (``host:port``) of a Triton server elsewhere that serves this repository in explicit mode and
+            must load the release; the workspace's own server needs no naming.
+    """
 
     batching: model_configs.Batching = Field(default_factory=model_configs.Batching)
+    server: str = ""
 
 
 def champion(task: Benchmark, repository: Path) -> Path | None:
@@ -60,17 +67,23 @@ def run(config: Config, task: Benchmark, bundle: Path, repository: Path) -> Reco
         if same is not None and (same == serving or same in repo.withdrawn(task.key, repository)):
             return _record(config, task.key, repository, same, serving, made=False)
         parts = assemble.add_components(config.batching, checked, bundle, repository)
-        _tell(repository, parts.names, f"the release of {task.key}")
+        _tell(_servers(repository, config.server), parts.names, f"the release of {task.key}")
         if same is None:
             same = assemble.add_version(config.batching, checked, parts, bundle, repository)
-        _commit(task.key, repository, same, serving)
+        _commit(task.key, repository, same, serving, config.server)
         return _record(config, task.key, repository, same, same, made=True)
 
 
-def rollback(task: Benchmark, repository: Path, to: int | None = None) -> Record:
+def rollback(task: Benchmark, repository: Path, to: int | None = None, server_url: str = "") -> Record:
     """Return a task to a former version, by default the one before the serving one.
 
     The version left is withdrawn: releasing its bundle again does not bring it back, only ``rollback --to`` does.
+
+    Args:
+        task: the benchmark.
+        repository: the Triton model repository.
+        to: version to return to; None takes the one before that no rollback withdrew.
+        server_url: as :attr:`Config.server`.
 
     Raises:
         InputError: the task was never released, or there is no such version.
@@ -88,7 +101,7 @@ def rollback(task: Benchmark, repository: Path, to: int | None = None) -> Record
         gone = set(repo.withdrawn(key, repository))
         repo.set_withdrawn(key, repository, (gone | {serving}) - {target})
         try:
-            _commit(key, repository, target, serving)
+            _commit(key, repository, target, serving, server_url)
         except Refused:
             repo.set_withdrawn(key, repository, gone)
             raise
@@ -112,31 +125,37 @@ def _version_of(digest: str, task: str, repository: Path) -> int | None:
     return None
 
 
-def _commit(task: str, repository: Path, version: int, former: int | None) -> None:
+def _commit(task: str, repository: Path, version: int, former: int | None, server_url: str) -> None:
     """Make ``version`` serve, and tell a running server; if that fails, put ``former`` back, there too.
 
     Components are loaded by now, so what can still fail is the ensemble; the server then drops the task until it has
     loaded the former one again.
     """
+    servers = _servers(repository, server_url)
     repo.serve_version(task, repository, version)
     try:
-        _tell(repository, (task,), f"version {version} of {task}")
+        _tell(servers, (task,), f"version {version} of {task}")
     except Refused:
         repo.restore(task, repository, former)
         if former is not None:
-            _tell(repository, (task,), f"return of {task} to version {former}")
+            _tell(servers, (task,), f"return of {task} to version {former}")
         raise
 
 
-def _tell(repository: Path, models: tuple[str, ...], what: str) -> None:
-    """Have the workspace's server, if one runs on this repository, load ``models``; a failure refuses ``what``."""
-    running = server.running(Layout(repository.parent).work)
-    if running is None or Path(running.repository).resolve() != repository.resolve():
-        return
-    try:
-        control.load(running.grpc_url, models)
-    except ServerError as error:
-        raise Refused(f"{what} is refused: {error}; what served before still serves") from error
+def _servers(repository: Path, named: str) -> tuple[str, ...]:
+    """Return the gRPC addresses that must load a release: the workspace's own server on this repository, and a named one."""
+    own = server.running(Layout(repository.parent).work)
+    found = [] if own is None or Path(own.repository).resolve() != repository.resolve() else [own.grpc_url]
+    return tuple(dict.fromkeys([*found, named] if named else found))
+
+
+def _tell(servers: tuple[str, ...], models: tuple[str, ...], what: str) -> None:
+    """Have each server load ``models``; a failure refuses ``what``."""
+    for url in servers:
+        try:
+            control.load(url, models)
+        except ServerError as error:
+            raise Refused(f"{what} is refused: {error}; what served before still serves") from error
 
 
 def _record(config: Config | None, task: str, repository: Path, version: int, serving: int | None, *, made: bool) -> Record:

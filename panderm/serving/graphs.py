@@ -15,26 +15,11 @@ from torch import Tensor, nn
 from panderm.core.errors import Refused
 from panderm.core.files import write_bytes
 from panderm.imaging.preprocessing import Preprocessing
+from panderm.models.pixels import normalise
 from panderm.serving.bundle import InputType
 from panderm.serving.model_configs import FEATURE, IMAGE, PROBABILITIES
 
 _ONNX_LIMIT = (1 << 31) - 1  # a protobuf message, and so a single-file ONNX model, holds at most 2 GiB
-
-
-class Normalise(nn.Module):
-    """Images of values 0..255, (N, 3, S, S) -> values of mean 0 and deviation 1 by the preprocessing description."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, spec: Preprocessing) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return float32 (N, 3, S, S)."""
-        return (image.to(torch.float32) / 255.0 - self.mean) / self.std
 
 
 class EncoderGraph(nn.Module):
@@ -47,11 +32,11 @@ class EncoderGraph(nn.Module):
 
     def __init__(self, encoder: nn.Module, spec: Preprocessing) -> None:
         super().__init__()
-        self.normalise, self.encoder = Normalise(spec), encoder
+        self.encoder, self.spec = encoder, spec
 
     def forward(self, image: Tensor) -> Tensor:
         """Return float32 features (N, D)."""
-        feature: Tensor = self.encoder.class_token(self.normalise(image))  # type: ignore[operator]
+        feature: Tensor = self.encoder.class_token(normalise(image, self.spec))  # type: ignore[operator]
         return feature.to(torch.float32)
 
 
@@ -81,11 +66,11 @@ class NetworkGraph(nn.Module):
 
     def __init__(self, network: nn.Module, spec: Preprocessing) -> None:
         super().__init__()
-        self.normalise, self.network = Normalise(spec), network
+        self.network, self.spec = network, spec
 
     def forward(self, image: Tensor) -> Tensor:
         """Return float32 probabilities (N, C)."""
-        return torch.softmax(self.network(self.normalise(image)), dim=-1)
+        return torch.softmax(self.network(normalise(image, self.spec)), dim=-1)
 
 
 def example_image(size: int, input_type: InputType) -> Tensor:
