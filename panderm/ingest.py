@@ -7,28 +7,31 @@ changes no byte. A file that has left landing keeps its row: deliveries may be c
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from panderm.catalog import Dataset
 from panderm.core.config import FrozenConfig
-from panderm.core.errors import ConfigError
-from panderm.core.files import read_json, sha256_bytes, sha256_file, write_json, writing
+from panderm.core.errors import ConfigError, InputError
+from panderm.core.files import exclusive, read_json, sha256_file, sha256_json, write_json
 from panderm.core.progress import progress
-from panderm.core.reasons import Reason
 from panderm.core.record import RECORD_NAME, Record
-from panderm.core.tables import DELIVERED, MANIFEST, QUARANTINE, empty, read_table, write_table
-from panderm.imaging.ledger import IMAGE_FACTS, Ledger
-from panderm.imaging.shards import ShardWriter
-from panderm.imaging.store import Job, Rules, Stored, store
+from panderm.core.tables import MANIFEST, QUARANTINE, empty, read_table, to_table, write_table
+from panderm.imaging.store import Rules
+from panderm.ingestion.ledger import Ledger
+from panderm.ingestion.news import find_news
+from panderm.ingestion.packing import Packer
+from panderm.ingestion.tables import manifest_table, quarantine_table
+from panderm.ingestion.workers import look_at
 from panderm.readers import Delivery, read
+from panderm.readers.listing import list_files
 
 SETTINGS_NAME = "settings.json"
 
@@ -37,15 +40,17 @@ class Config(FrozenConfig):
     """Settings of ingest.
 
     Attributes:
-        workers: processes that decode and encode; 0 works in this process. 2: the smallest machine we support.
-        pool_from: deliveries with fewer new images are worked in this process, as starting workers costs more
-            (about 2 s against 10 ms an image, measured by benchmarks/ingest.py).
+        workers: processes that decode and encode; below 2 this process works alone. 2: the smallest machine we support.
+        pool_from: with fewer files to look at this process works alone, as starting two workers takes as long as about so
+            many dermoscopic images (docs/data.md).
         shard_images: images a shard; 1,000 is WebDataset's usual size (about 100 MB of dermoscopy).
-        pixel_cap, byte_cap, jpeg_quality: see :class:`panderm.imaging.store.Rules`.
+        pixel_cap: see :class:`panderm.imaging.store.Rules`.
+        byte_cap: see :class:`panderm.imaging.store.Rules`.
+        jpeg_quality: see :class:`panderm.imaging.store.Rules`.
     """
 
     workers: int = Field(default=2, ge=0)
-    pool_from: int = Field(default=400, ge=1)
+    pool_from: int = Field(default=128, ge=1)
     shard_images: int = Field(default=1000, ge=1)
     pixel_cap: int = Field(default=Rules().pixel_cap, ge=1)
     byte_cap: int = Field(default=Rules().byte_cap, ge=1)
@@ -61,240 +66,140 @@ def run(config: Config, dataset: Dataset, landing: Path, out: Path) -> Record:
     """Ingest ``landing`` into the staging folder ``out``.
 
     Returns:
-        the record; its value ``new_images`` (how many this run stored) is not part of the stored one.
+        the record; its count ``new_images`` (how many this run stored) is not part of the one in ``record.json``.
 
     Raises:
-        InputError: landing is missing or empty, or ``out`` cannot be written.
+        InputError: landing is missing, empty, unreadable or changes meanwhile; ``out`` cannot be written or is in use.
         ConfigError: settings that decide about stored bytes changed since the dataset was stored.
     """
-    delivery = read(dataset, landing)
-    _hold_settings(config, out, dataset)
-    ledger = Ledger(out)
-    ledger.clean()
-    before = set(ledger.rows["stored_sha256"].dropna())
-    _store_new(config, dataset, delivery, landing, out, ledger)
-    manifest = _manifest(dataset, delivery, landing, out, ledger)
-    quarantine = _quarantine(dataset, delivery, ledger, manifest)
-    _replace_table(out / "quarantine.parquet", quarantine, QUARANTINE)
-    _replace_table(out / "manifest.parquet", manifest, MANIFEST)
-    record = _record(config, dataset, delivery, landing, out, manifest, quarantine)
-    if not (out / RECORD_NAME).is_file() or Record.load(out) != record:
-        record.save(out)
-    new = len(set(ledger.rows["stored_sha256"].dropna()) - before)
-    return record.model_copy(update={"values": record.values | {"new_images": new}})
+    files, delivery = _read(dataset, landing)
+    with _writable(out), exclusive(out, f"ingest of {dataset.key}"):
+        _hold_settings(config, out, dataset)
+        ledger = Ledger(out)
+        ledger.clean()
+        image_ids = dict(zip(delivery.rows["path"], delivery.rows["image_id"], strict=True))
+        news = find_news(files, set(image_ids), landing, ledger, config.rules)
+        results = look_at(news.jobs, config.workers, config.pool_from)
+        shown = progress(results, what=f"ingest {dataset.key}", total=len(news.jobs), unit="file")
+        new_images = Packer(out, dataset.key, ledger, news, image_ids, config.shard_images).pack(shown) if news.jobs else 0
+        record = _finish(config, dataset, landing, out, files, delivery)
+    return record.model_copy(update={"counts": record.counts | {"new_images": new_images}})
+
+
+def _read(dataset: Dataset, landing: Path) -> tuple[list[str], Delivery]:
+    """Return every file in landing, and what the reader says of them.
+
+    Raises:
+        InputError: the reader left out a file, because somebody is still writing the delivery.
+    """
+    try:
+        files = list_files(landing) if landing.is_dir() else []
+        delivery = read(dataset, landing)
+    except OSError as error:
+        raise InputError(f"{landing} cannot be read ({error.strerror}: {error.filename}); grant access to it") from error
+    refused = delivery.rejects["path"][delivery.rejects["path"].isin(files)]
+    piles = pd.concat([delivery.rows["path"], refused, pd.Series(delivery.metadata_files, dtype="str")])
+    assert not piles.duplicated().any(), f"{dataset.reader} puts {piles[piles.duplicated()].tolist()[:3]} on two piles"
+    lost = sorted(set(files) ^ set(piles))
+    if lost:
+        raise InputError(
+            f"{landing} changed while it was read ({len(lost)} files came or went, the first is {lost[0]}); "
+            "run ingest again once the delivery is complete"
+        )
+    return files, delivery
+
+
+@contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    """Turn a full disk or a missing right into one sentence; delivered files' errors never come here."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write {out} ({error.strerror or error}); free some space or choose a folder you may write to, then run "
+            "ingest again: what is stored already stays"
+        ) from error
 
 
 def _hold_settings(config: Config, out: Path, dataset: Dataset) -> None:
+    """Write the settings that decide about stored bytes, or refuse if they are not what the dataset was stored with."""
     settings = config.rules._asdict()
     path = out / SETTINGS_NAME
-    if path.is_file():
-        former = read_json(path)
-        changed = [f"{name} {former.get(name)} -> {value}" for name, value in settings.items() if former.get(name) != value]
-        if changed:
-            raise ConfigError(
-                f"ingest settings changed ({', '.join(changed)}) while {dataset.key} is already stored; restore them, "
-                f"or remove {out} to ingest its whole delivery anew"
-            )
-    else:
+    if not path.is_file():
         write_json(path, settings)
-
-
-def _store_new(config: Config, dataset: Dataset, delivery: Delivery, landing: Path, out: Path, ledger: Ledger) -> None:
-    wanted = dict(
-        zip(delivery.rows["path"], zip(delivery.rows["image_id"], delivery.rows["modality"], strict=True), strict=True)
-    )
-    stats = {path: _stat(landing / path) for path in _files(delivery)}
-    todo = [path for path, stat in stats.items() if _is_news(ledger, path, stat, stored=path in wanted)]
-    jobs = [Job(path, landing / path, _known(ledger, path), config.rules) for path in todo if path in wanted]
-    refused = [path for path in todo if path not in wanted]
-    if refused:  # refused by the layout: never decoded, but hashed, so that quarantine can name the very bytes
-        ledger.commit([_hashed(landing, path, stats[path]) for path in refused])
-    shard = _ShardInProgress(out, ledger, dataset, wanted, stats)
-    for stored in progress(_work(config, jobs), what=f"ingest {dataset.key}", total=len(jobs), unit="img"):
-        shard.take(stored)
-        if shard.images >= config.shard_images:
-            shard.close()
-    shard.close()
-
-
-class _ShardInProgress:
-    """Collects stored images into one shard, then commits shard and ledger part together."""
-
-    def __init__(
-        self, out: Path, ledger: Ledger, dataset: Dataset, wanted: dict[str, tuple[str, str]], stats: dict[str, tuple[int, int]]
-    ) -> None:
-        self._out, self._ledger, self._dataset, self._wanted, self._stats = out, ledger, dataset, wanted, stats
-        good = ledger.rows[ledger.rows["shard"].notna()]
-        self._first_path = dict(zip(good["delivered_sha256"], good["path"], strict=True))
-        self._samples: list[Stored] = []
-        self._rows: list[dict[str, object]] = []
-
-    @property
-    def images(self) -> int:
-        return len(self._samples)
-
-    def take(self, stored: Stored) -> None:
-        size, mtime_ns = self._stats[stored.path]
-        first = self._first_path.get(stored.delivered_sha256)
-        if not stored.image and not stored.reason:  # touched, but the same bytes as before
-            known = {str(name): value for name, value in self._ledger.rows.loc[stored.path].items()}
-            self._rows.append(known | {"size": size, "mtime_ns": mtime_ns})
-            return
-        if stored.image and first is not None and first != stored.path:
-            detail = f"the same bytes as {first}"
-            stored = Stored(stored.path, stored.delivered_sha256, stored.delivered_bytes, Reason.DUPLICATE_BYTES, detail)
-        if stored.image:
-            self._first_path[stored.delivered_sha256] = stored.path
-            self._samples.append(stored)
-        row = {name: getattr(stored, name) for name in ("path", "delivered_bytes")} | {"size": size, "mtime_ns": mtime_ns}
-        facts = {name: getattr(stored, name) or None for name in ("delivered_sha256", "reason", "detail")}
-        facts |= {name: getattr(stored, name) or None for name in IMAGE_FACTS if hasattr(stored, name)}
-        self._rows.append(row | facts)
-
-    def close(self) -> None:
-        if not self._rows:
-            return
-        if self._samples:
-            places = self._write()
-            self._rows = [row | places.get(str(row["path"]), {}) if not row.get("shard") else row for row in self._rows]
-        self._ledger.commit(self._rows)
-        self._samples, self._rows = [], []
-
-    def _write(self) -> dict[str, dict[str, object]]:
-        """Write the shard under a name that carries its contents' hash; a shard is never replaced by another."""
-        digest = sha256_bytes("".join(stored.stored_sha256 for stored in self._samples).encode())[:8]
-        name = f"shards/{self._ledger.number:06d}-{digest}.tar"
-        places: dict[str, dict[str, object]] = {}
-        with writing(self._out / name) as aside:
-            writer = ShardWriter(aside)
-            for stored in self._samples:
-                image_id, modality = self._wanted[stored.path]
-                facts = {"image_id": image_id, "modality": modality, "stored_sha256": stored.stored_sha256}
-                position = writer.add(_key(image_id, stored), stored.extension, stored.image, facts)
-                places[stored.path] = {"shard": name, "offset": position.offset, "nbytes": position.nbytes}
-            writer.close()
-        return places
-
-
-def _key(image_id: str, stored: Stored) -> str:
-    safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in image_id)
-    return f"{safe[:60]}-{stored.stored_sha256[:8]}"
-
-
-def _work(config: Config, jobs: list[Job]) -> Iterator[Stored]:
-    """Yield results in the order of ``jobs``; at most a few images per worker are in memory at once."""
-    if config.workers == 0 or len(jobs) < config.pool_from:
-        yield from map(store, jobs)
         return
-    window: deque[Future[Stored]] = deque()
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
-        for job in jobs:
-            window.append(pool.submit(store, job))
-            if len(window) >= 8 * config.workers:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
+    former = read_json(path)
+    changed = [f"{name} {former.get(name)} -> {value}" for name, value in settings.items() if former.get(name) != value]
+    if changed:
+        raise ConfigError(
+            f"ingest settings changed ({', '.join(changed)}) while {dataset.key} is already stored; restore them, "
+            f"or remove {out} to ingest its whole delivery anew"
+        )
 
 
-def _files(delivery: Delivery) -> Iterable[str]:
-    """Return every file that is an image to store or was refused by the layout, in order of path."""
-    refused = [path for path in delivery.rejects["path"] if "#" not in path]
-    return sorted({*delivery.rows["path"], *refused})
-
-
-def _stat(file: Path) -> tuple[int, int]:
-    try:
-        stat = file.stat()
-    except OSError:
-        return -1, -1  # a metadata row that names no file, or a file that vanished
-    return stat.st_size, stat.st_mtime_ns
-
-
-def _is_news(ledger: Ledger, path: str, stat: tuple[int, int], *, stored: bool) -> bool:
-    if stat[0] < 0:
-        return False
-    if path not in ledger.rows.index:
-        return True
-    row = ledger.rows.loc[path]
-    if (row["size"], row["mtime_ns"]) != stat:
-        return True
-    decided = pd.notna(row["shard"]) or pd.notna(row["reason"])
-    return stored and not decided
-
-
-def _known(ledger: Ledger, path: str) -> str:
-    row = ledger.rows.loc[path] if path in ledger.rows.index else None
-    return str(row["delivered_sha256"]) if row is not None and pd.notna(row["shard"]) else ""
-
-
-def _hashed(landing: Path, path: str, stat: tuple[int, int]) -> dict[str, object]:
-    row: dict[str, object] = {"path": path, "size": stat[0], "mtime_ns": stat[1], "delivered_bytes": stat[0]}
-    try:
-        row["delivered_sha256"] = sha256_file(landing / path)
-    except OSError:
-        row["delivered_sha256"] = None
-    return row
-
-
-def _manifest(dataset: Dataset, delivery: Delivery, landing: Path, out: Path, ledger: Ledger) -> pd.DataFrame:
-    """Join what the reader says now with what is stored; rows whose file has left landing stay as they were."""
-    good = ledger.rows[ledger.rows["shard"].notna()].reset_index(drop=True)
-    current = delivery.rows.merge(good[["path", *IMAGE_FACTS]], on="path", how="inner")
-    former = read_table(out / "manifest.parquet", MANIFEST) if (out / "manifest.parquet").is_file() else empty(MANIFEST)
-    gone = former[[not (landing / path).exists() for path in former["path"]]] if len(former) else former
-    gone = gone[~gone["image_id"].isin(current["image_id"])]
-    frames = [frame for frame in (current, gone) if len(frame)]
-    manifest = pd.concat(frames, ignore_index=True) if frames else empty(MANIFEST)
-    return manifest.assign(dataset=dataset.key).sort_values(["shard", "offset"], ignore_index=True)
-
-
-def _quarantine(dataset: Dataset, delivery: Delivery, ledger: Ledger, manifest: pd.DataFrame) -> pd.DataFrame:
-    facts = ledger.rows[["delivered_sha256", "delivered_bytes"]].reset_index(names="path")
-    layout = delivery.rejects.merge(facts, on="path", how="left")
-    kept = layout["path"].isin(manifest["path"]) & (layout["reason"] == Reason.MISSING_FILE)  # ingested, then cleared away
-    mine = ledger.rows[ledger.rows["reason"].notna() & ledger.rows["path"].isin(delivery.rows["path"])]
-    columns = [name for name in QUARANTINE.names if name != "dataset"]
-    frames = [frame[columns] for frame in (layout[~kept], mine.reset_index(drop=True)) if len(frame)]
-    table = pd.concat(frames, ignore_index=True) if frames else empty(QUARANTINE)
-    return table.assign(dataset=dataset.key).sort_values(["path", "reason"], ignore_index=True)
-
-
-def _replace_table(path: Path, frame: pd.DataFrame, schema: object) -> None:
-    """Write a table unless the file already holds exactly these bytes."""
-    aside = path.parent / f"next-{path.name}"
-    write_table(aside, frame, schema)
-    if path.is_file() and sha256_file(path) == sha256_file(aside):
-        aside.unlink()
-    else:
-        aside.replace(path)
-
-
-def _record(
-    config: Config,
-    dataset: Dataset,
-    delivery: Delivery,
-    landing: Path,
-    out: Path,
-    manifest: pd.DataFrame,
-    quarantine: pd.DataFrame,
-) -> Record:
-    present = [path for path in _files(delivery) if (landing / path).exists() or (landing / path).is_symlink()]
-    without_file = len(quarantine) - int(quarantine["path"].isin(present).sum())
-    kept = int((~manifest["path"].isin(delivery.rows["path"])).sum())
-    counts = {
-        "files": len(present) + len(delivery.metadata_files),
-        "images": len(manifest),
-        "quarantined": len(quarantine) - without_file,
-        "metadata_files": len(delivery.metadata_files),
-        "quarantined_rows": without_file,
-        "kept_images": kept,
-    }
-    seen = counts["images"] - kept + counts["quarantined"] + counts["metadata_files"]
-    assert counts["files"] == seen, (
-        f"{dataset.key}: {counts['files']} files in landing, but {seen} accounted for: {json.dumps(counts)}"
+def _finish(config: Config, dataset: Dataset, landing: Path, out: Path, files: list[str], delivery: Delivery) -> Record:
+    """Write manifest, quarantine and record from what the ledger holds now; files that would not change stay as they are."""
+    ledger, present = Ledger(out), set(files)
+    path = out / "manifest.parquet"
+    former = read_table(path, MANIFEST) if path.is_file() else empty(MANIFEST)
+    manifest = manifest_table(dataset, delivery, present, ledger.rows, former)
+    quarantine = quarantine_table(dataset, delivery, present, ledger.rows, manifest)
+    _settle(out / "quarantine.parquet", quarantine, QUARANTINE)
+    _settle(path, manifest, MANIFEST)
+    shas = ledger.rows["delivered_sha256"].reindex(files)
+    record = Record(
+        stage="ingest",
+        key=dataset.key,
+        counts=_counts(dataset, delivery, present, manifest, quarantine) | {"shards": manifest["shard"].nunique()},
+        hashes={
+            "manifest": sha256_file(path),
+            "quarantine": sha256_file(out / "quarantine.parquet"),
+            "delivery": sha256_json([[path, sha if isinstance(sha, str) else None] for path, sha in shas.items()]),
+        },
+        values={
+            "reasons": {str(reason): int(n) for reason, n in quarantine["reason"].value_counts().sort_index().items()},
+            "synthetic": _is_synthetic(dataset, landing, set(shas)),
+        },
+        config=config.rules._asdict(),
     )
-    hashes = {f"{name}_sha256": sha256_file(out / f"{name}.parquet") for name in ("manifest", "quarantine")}
-    return Record(stage="ingest", key=dataset.key, counts=counts, hashes=hashes, config=config.rules._asdict())
+    if not (out / RECORD_NAME).is_file() or Record.load(out) != record:
+        record.save(out)
+    return record
 
 
-assert set(DELIVERED.names) <= set(MANIFEST.names)
+def _settle(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
+    if not path.is_file() or not pq.read_table(path).equals(to_table(frame, schema)):
+        write_table(path, frame, schema)
+
+
+def _counts(
+    dataset: Dataset, delivery: Delivery, files: set[str], manifest: pd.DataFrame, quarantine: pd.DataFrame
+) -> dict[str, int]:
+    """Return the counts, in which every file of landing stands exactly once."""
+    in_landing = quarantine["path"].isin(list(files))
+    counts = {
+        "files_in_landing": len(files),
+        "images": len(manifest),
+        "kept_images": int((~manifest["path"].isin(list(files))).sum()),
+        "quarantined_files": int(in_landing.sum()),
+        "quarantined_rows": int((~in_landing).sum()),
+        "metadata_files": len(delivery.metadata_files),
+    }
+    assert counts_add_up(counts), f"{dataset.key}: a file stands nowhere or twice: {counts}"
+    return counts
+
+
+def counts_add_up(counts: dict[str, int]) -> bool:
+    """Return whether files in landing = images whose file is there + quarantined files + metadata files."""
+    here = counts["images"] - counts["kept_images"]
+    return counts["files_in_landing"] == here + counts["quarantined_files"] + counts["metadata_files"]
+
+
+def _is_synthetic(dataset: Dataset, landing: Path, shas: set[Any]) -> bool:
+    """Return whether ``panderm synthesize`` wrote every delivered file, by the receipt that it leaves beside the deliveries."""
+    root = landing.resolve().parents[dataset.key.count("/")]
+    receipt = root / ".synthetic" / f"{dataset.key.replace('/', '__')}.json"
+    if not receipt.is_file():
+        return False
+    return shas <= {entry["sha256"] for entry in read_json(receipt).values()}

@@ -67,8 +67,8 @@ def audit(config: Config, dataset: Dataset, staged: Path) -> Audit:  # noqa: ARG
 def _with_facts(manifest: pd.DataFrame, counts: dict[str, int], staged: Path, verify: int) -> pd.DataFrame:
     """Return the manifest with what expectations cannot compute as columns of their own."""
     images = counts["images"] - counts["kept_images"]
-    refused = counts["quarantined"]
-    adds_up = counts["files"] == images + refused + counts["metadata_files"]
+    refused = counts["quarantined_files"]
+    adds_up = counts["files_in_landing"] == images + refused + counts["metadata_files"]
     return manifest.assign(
         min_side=manifest[["width", "height"]].min(axis=1),
         quarantined_share=refused / max(1, images + refused),

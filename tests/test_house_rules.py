@@ -20,7 +20,7 @@ PACKAGE = ROOT / "panderm"
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("core", "pipeline"),
     ("catalog",),
-    ("imaging", "readers", "contracts", "curation"),
+    ("imaging", "readers", "contracts", "curation", "ingestion"),
     ("models",),
     ("training",),
     ("tasks", "evaluation"),

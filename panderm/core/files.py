@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -36,7 +37,8 @@ def sha256_json(value: Any) -> str:
     return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` survive a loss of power; a rename alone may not."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -64,7 +66,7 @@ def writing(target: Path) -> Iterator[Path]:
         with aside.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(aside, target)
-        _fsync_folder(target.parent)
+        fsync_folder(target.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -127,10 +129,32 @@ def building_folder(target: Path) -> Iterator[Path]:
         if target.exists():
             os.rename(target, former)
         os.rename(aside, target)
-        _fsync_folder(target.parent)
+        fsync_folder(target.parent)
         shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(folder: Path, what: str) -> Iterator[None]:
+    """Hold ``folder`` for this process alone; the kernel lets go of it when the process ends, however that happens.
+
+    Args:
+        folder: an existing folder; nothing is written into it.
+        what: who holds it, for the sentence.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder} is in use by another {what}; wait until that has ended") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def recover_folder(target: Path) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import tarfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from panderm.core.errors import InputError
 
@@ -26,10 +26,16 @@ class Position(NamedTuple):
 
 
 class ShardWriter:
-    """Write samples to one tar; the caller provides the path (see ``core.files.writing``)."""
+    """Write samples to one tar, as a context manager; the caller provides the path (see ``core.files.writing``)."""
 
     def __init__(self, path: Path) -> None:
         self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed by close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add(self, key: str, extension: str, image: bytes, facts: dict[str, Any]) -> Position:
         """Add a sample and return the position of its image.

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 import imagehash
+from PIL import Image
 
 from panderm.core.reasons import Reason
 from panderm.imaging.preprocessing import PIXEL_CAP, UndecodableImage, decode
+
+EXTENSIONS = {"JPEG": "jpg", "PNG": "png"}
 
 
 class Rules(NamedTuple):
@@ -18,8 +23,9 @@ class Rules(NamedTuple):
 
     Attributes:
         pixel_cap: largest image decoded, pixels.
-        byte_cap: largest file read, bytes. 300 MB is an uncompressed 100-megapixel photo.
-        jpeg_quality: 95 at 4:4:4; measured on HAM10000 by benchmarks/stored_quality.py.
+        byte_cap: largest image file read, bytes; 300 MB is an uncompressed 100-megapixel photo.
+        jpeg_quality: 95 at 4:4:4, the last step before file sizes double: on the HAM10000 subset it keeps 43 dB against
+            the delivered pixels (docs/data.md).
     """
 
     pixel_cap: int = PIXEL_CAP
@@ -28,24 +34,44 @@ class Rules(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A file to store; ``known_sha256`` is what this path held when it was last stored, empty if never."""
+    """A delivered file to look at.
+
+    Attributes:
+        path: its name, relative to the landing folder.
+        file: where it lies.
+        size: in bytes, as far as known; bounds how much is under way at once.
+        is_image: False for files that are only hashed (metadata, refused by the layout).
+        known_sha256: what this path held when it was last decided about, empty if never.
+        rules: what is accepted.
+    """
 
     path: str
     file: Path
+    size: int
+    is_image: bool
     known_sha256: str
     rules: Rules
 
 
 class Stored(NamedTuple):
-    """What became of a file: ``image`` bytes and facts, or a ``reason``; neither if it is what it was before."""
+    """What became of a file: ``image`` and its facts, or a ``reason``, or neither where the file was only hashed or known.
+
+    Attributes:
+        delivered_bytes: -1 where the file system gave nothing.
+        image: the file to put into a shard.
+        delivered_format: ``JPEG`` or ``PNG``; the stored image has the same.
+        phash: perceptual hash of the upright picture, 16 hex digits.
+        width: pixels, upright.
+        height: pixels, upright.
+    """
 
     path: str
+    mtime_ns: int
     delivered_sha256: str
     delivered_bytes: int
     reason: str = ""
     detail: str = ""
     image: bytes = b""
-    extension: str = ""
     delivered_format: str = ""
     stored_sha256: str = ""
     phash: str = ""
@@ -56,39 +82,54 @@ class Stored(NamedTuple):
 def store(job: Job) -> Stored:
     """Decode a delivered file safely and encode its pixels anew, so that nothing else of the file survives.
 
-    JPEG stays JPEG (4:4:4), PNG stays PNG. Never raises for what the file contains.
+    JPEG stays JPEG (4:4:4), PNG stays PNG. Never raises for what the file is or contains.
     """
     try:
-        size = job.file.stat().st_size
-        if size > job.rules.byte_cap:
-            detail = f"the file has {size:,} bytes; at most {job.rules.byte_cap:,} are read"
-            return Stored(job.path, "", size, Reason.TOO_LARGE, detail)
-        data = job.file.read_bytes()
+        # Non-blocking, so that a named pipe in a delivery answers instead of waiting for a writer.
+        with open(os.open(job.file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            return _look(job, stream)
     except OSError as error:
-        return Stored(job.path, "", 0, Reason.UNREADABLE, f"the file cannot be read ({error.strerror}); deliver it again")
+        detail = f"the file cannot be read ({error.strerror}); deliver it again"
+        return Stored(job.path, 0, "", -1, Reason.UNREADABLE, detail)
+
+
+def _look(job: Job, stream: io.BufferedReader) -> Stored:
+    status = os.fstat(stream.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        return Stored(job.path, status.st_mtime_ns, "", -1, Reason.UNREADABLE, "it is a device or a pipe; deliver a file")
+    if not job.is_image or status.st_size > job.rules.byte_cap:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        hashed = Stored(job.path, status.st_mtime_ns, digest, status.st_size)
+        detail = f"the file has {status.st_size:,} bytes; at most {job.rules.byte_cap:,} are read"
+        return hashed._replace(reason=Reason.TOO_LARGE, detail=detail) if job.is_image else hashed
+    data = stream.read(job.rules.byte_cap + 1)
     digest = hashlib.sha256(data).hexdigest()
-    if digest == job.known_sha256:
-        return Stored(job.path, digest, len(data))
-    delivered_format = "JPEG" if data[:2] == b"\xff\xd8" else "PNG"  # decode refuses everything else
+    hashed = Stored(job.path, status.st_mtime_ns, digest, len(data))
+    return hashed if digest == job.known_sha256 else _encode(hashed, data, job.rules)
+
+
+def _encode(hashed: Stored, data: bytes, rules: Rules) -> Stored:
     try:
-        image = decode(data, job.rules.pixel_cap)
+        image = decode(data, rules.pixel_cap)
     except UndecodableImage as error:
-        return Stored(job.path, digest, len(data), Reason(error.reason), str(error))
-    stream = io.BytesIO()
-    if delivered_format == "JPEG":
-        image.save(stream, "JPEG", quality=job.rules.jpeg_quality, subsampling=0)
-    else:
-        image.save(stream, "PNG")
-    stored = stream.getvalue()
-    return Stored(
-        path=job.path,
-        delivered_sha256=digest,
-        delivered_bytes=len(data),
-        image=stored,
-        extension="jpg" if delivered_format == "JPEG" else "png",
-        delivered_format=delivered_format,
-        stored_sha256=hashlib.sha256(stored).hexdigest(),
+        return hashed._replace(reason=Reason(error.reason), detail=str(error))
+    kind = "JPEG" if data.startswith(b"\xff\xd8") else "PNG"  # decode accepts nothing else
+    encoded = encode(image, kind, rules.jpeg_quality)
+    return hashed._replace(
+        image=encoded,
+        delivered_format=kind,
+        stored_sha256=hashlib.sha256(encoded).hexdigest(),
         phash=str(imagehash.phash(image)),
         width=image.width,
         height=image.height,
     )
+
+
+def encode(image: Image.Image, kind: str, jpeg_quality: int = Rules().jpeg_quality) -> bytes:
+    """Return an RGB image as a file of ``kind`` (``JPEG`` or ``PNG``) that holds pixels and nothing else."""
+    stream = io.BytesIO()
+    if kind == "JPEG":
+        image.save(stream, kind, quality=jpeg_quality, subsampling="4:4:4")
+    else:
+        image.save(stream, kind)
+    return stream.getvalue()
