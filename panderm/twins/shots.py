@@ -17,7 +17,7 @@ from panderm.twins.tissue import TISSUES
 Scale = Literal["tiny", "demo", "large"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 FACTOR: dict[Scale, float] = {"tiny": 0.25, "demo": 1.0, "large": 4.0}
-"""Images of a scale, in parts of the demo's (about 600 of sources and 1,150 of tasks, drawn in 20 s on 2 cores)."""
+"""Images of a scale, in parts of the demo's (about 600 of sources and 1,150 of tasks; measured: 31 s of CPU time)."""
 
 SITES = ("back", "abdomen", "chest", "upper extremity", "lower extremity", "face", "neck", "foot")
 
