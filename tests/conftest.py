@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,3 +147,78 @@ def tiny_graphs(size: int, classes: int, seed: int, whole: bool) -> dict[str, by
     if whole:
         return {"network.onnx": graph([*encode, *answer], image, out)}
     return {"encoder.onnx": graph(encode, image, feature), "head.onnx": graph(answer, feature, out)}
+
+
+@pytest.fixture
+def make_task_world(tmp_path: Path) -> Callable[..., SimpleNamespace]:
+    """Return a maker of what a task starts from: published shards, a split, a tiny encoder; all below ``tmp_path``."""
+
+    def make(
+        task: str = "isic2024", *, images: int = 60, size: int = 32, depth: int = 1, signal: float = 60.0, seed: int = 0
+    ) -> SimpleNamespace:
+        from panderm.catalog import benchmark
+        from panderm.imaging.preprocessing import Preprocessing
+        from panderm.models.encoder import EncoderCard, EncoderConfig, build_untrained_encoder, save_encoder
+
+        row = benchmark(task)
+        spec = Preprocessing(size=size, resize=size + 4)
+        architecture = EncoderConfig(image_size=size, patch_size=8, width=32, depth=depth, heads=2)
+        encoder = tmp_path / "artifacts" / "pretrain"
+        card = EncoderCard(architecture=architecture, preprocessing=spec)
+        save_encoder(encoder, build_untrained_encoder(architecture, seed), card)
+        data, split = tmp_path / "data", tmp_path / "artifacts" / "splits" / task
+        frame = write_task(data, split, task, row.classes, images=images, signal=signal, seed=seed)
+        work = tmp_path / ".work" / "features"
+        return SimpleNamespace(
+            root=tmp_path, task=row, data=data, split=split, encoder=encoder, features=work, frame=frame, spec=spec
+        )
+
+    return make
+
+
+def write_task(data: Path, split: Path, task: str, classes: tuple[str, ...], *, images: int, signal: float, seed: int) -> Any:
+    """Publish noisy pictures whose colour tells the class, three a patient, and deal the patients into splits."""
+    import io
+
+    import numpy as np
+    import pandas as pd
+    from PIL import Image
+
+    from panderm.core.files import sha256_bytes, writing
+    from panderm.core.tables import SPLIT, write_table
+    from panderm.imaging.shards import ShardWriter
+
+    rng = np.random.default_rng(seed)
+    colours = np.random.default_rng(7).normal(size=(len(classes), 3)) * signal
+    shard = f"benchmarks/{task}/shards/000000.tar"
+    rows = []
+    with writing(data / shard) as aside:
+        writer = ShardWriter(aside)
+        for index in range(images):
+            patient = index // 3
+            target = patient % len(classes)
+            colour = 128 + colours[target] + rng.normal(size=3) * 25
+            pixels = (colour + rng.normal(size=(40, 44, 3)) * 12).clip(0, 255).astype(np.uint8)
+            stream = io.BytesIO()
+            Image.fromarray(pixels).save(stream, "PNG")
+            place = writer.add(f"img{index:04d}", "png", stream.getvalue(), {})
+            rows.append(
+                {
+                    "image_id": f"img{index:04d}",
+                    "split": ("train", "train", "train", "val", "test")[patient // len(classes) % 5],
+                    "label": classes[target],
+                    "target": target,
+                    "group": f"patient{patient:03d}",
+                    "age": float(20 + patient * 7 % 60) if patient % 7 else None,
+                    "sex": ("female", "male", None)[patient % 3],
+                    "site": ("back", "face")[patient % 2],
+                    "shard": shard,
+                    "offset": place.offset,
+                    "nbytes": place.nbytes,
+                    "stored_sha256": sha256_bytes(stream.getvalue()),
+                }
+            )
+        writer.close()
+    frame = pd.DataFrame(rows)
+    write_table(split / "split.parquet", frame, SPLIT)
+    return frame
