@@ -15,6 +15,7 @@ from dagster_project.showing import sentence
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _COUNTS_SHOWN = 4
+_WIDTH = 76  # characters of text in a line; the whole text is in the log and, for what failed, at the end
 
 
 class AssetLines(logging.Handler):
@@ -62,11 +63,13 @@ class AssetLines(logging.Handler):
             self._stream.flush()
 
     def _line(self, name: str, mark: str, text: str) -> None:
-        self.say(f"    {mark} {name:<20} {text:<72} {time.monotonic() - self._began:6.1f} s")
+        short = text if len(text) <= _WIDTH else f"{text[: _WIDTH - 4]} ..."
+        self.say(f"    {mark} {name:<20} {short:<{_WIDTH}} {time.monotonic() - self._began:6.1f} s")
 
     def _materialized(self, event: dg.DagsterEvent) -> None:
         metadata = event.materialization.metadata
-        counts = [f"{value.value} {name}" for name, value in metadata.items() if isinstance(value, dg.IntMetadataValue)]
+        numbers = {name: value.value for name, value in metadata.items() if isinstance(value, dg.IntMetadataValue)}
+        counts = [f"{number} {name.replace('_', ' ')}" for name, number in numbers.items() if number]
         self._line(event.materialization.asset_key.to_user_string(), "+", ", ".join(counts[:_COUNTS_SHOWN]))
 
     def _checked(self, event: dg.DagsterEvent) -> None:

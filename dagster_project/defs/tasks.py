@@ -9,7 +9,7 @@ from dagster_project.partitions import TASK_PARTITIONS
 from dagster_project.resources import Workspace
 from dagster_project.showing import STAGE_TAG, plainly, result, table
 from panderm.catalog import benchmark
-from panderm.core.files import read_json
+from panderm.evaluation.verdict import load_verdict
 
 
 @dg.asset(
@@ -82,11 +82,11 @@ def verdict(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Mater
 def gate(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> dg.AssetCheckResult:
     """Only a pass goes on; too little evidence holds a model back like a failure does. The reasons are in words."""
     with plainly():
-        written = read_json(workspace.layout.verdict(context.partition_key) / "verdict.json")
+        written = load_verdict(workspace.layout.verdict(context.partition_key))
     return dg.AssetCheckResult(
-        passed=written["outcome"] == "pass",
-        description=f"{written['outcome'].replace('_', ' ')}: {'; '.join(written['reasons'])}",
-        metadata={"criteria": table(written["criteria"])},
+        passed=written.passed,
+        description=f"{written.outcome.replace('_', ' ')}: {' '.join(written.reasons)}",
+        metadata={"criteria": table(criterion.model_dump(mode="json") for criterion in written.criteria)},
     )
 
 
@@ -100,6 +100,8 @@ def bundle(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Materi
         record = export.run(
             workspace.config(export),
             benchmark(key),
+            layout.split(key),
+            layout.data,
             layout.model(key),
             layout.pretrained,
             layout.evaluation(key),

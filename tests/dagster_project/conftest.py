@@ -15,10 +15,10 @@ from panderm.catalog import runnable_benchmarks
 from panderm.contracts.contract import Audit, Rule
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, Refused
-from panderm.core.files import write_json
 from panderm.core.layout import WORKSPACE_VARIABLE, Layout
 from panderm.core.record import Record
 from panderm.core.tables import QUARANTINE, empty, write_table
+from panderm.evaluation.verdict import Criterion, Outcome, Verdict
 from panderm.pipeline import STAGE_NAMES
 
 
@@ -94,9 +94,10 @@ class Stages:
 
     def gate(self, config: Config, task: Any, evaluation: Path, model: Path, out: Path) -> Record:
         record = leave(out, self.note("gate", task.key))
-        outcome = self.outcomes.get(task.key, "pass")
-        criterion = {"name": "floor", "outcome": outcome, "seen": 0.4, "needed": 0.5, "reason": "0.4 is under 0.5"}
-        write_json(out / "verdict.json", {"outcome": outcome, "reasons": ["lower end 0.4, floor 0.5"], "criteria": [criterion]})
+        outcome = Outcome(self.outcomes.get(task.key, "pass"))
+        criterion = Criterion(name="floor", outcome=outcome, seen="0.4", needed="0.5", reason="lower end 0.4, floor 0.5.")
+        digests = dict.fromkeys(("model_sha256", "split_sha256", "preprocessing_sha256", "report_sha256"), "ab" * 32)
+        Verdict(task=task.key, outcome=outcome, criteria=(criterion,), reasons=(criterion.reason,), **digests).save(out)
         return record
 
     def export(self, config: Config, task: Any, *paths: Path) -> Record:

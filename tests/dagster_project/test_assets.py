@@ -95,8 +95,8 @@ def test_one_task__only_a_pass_reaches_the_repository(execute: Execute, stages: 
     assert not result.success
     assert stages.calls == ["finetune ham10000", "evaluate ham10000", "gate ham10000"]
     (check,) = result.get_asset_check_evaluations()
-    assert check.description == f"{outcome.replace('_', ' ')}: lower end 0.4, floor 0.5"
-    assert check.metadata["criteria"].records[0].data["needed"] == 0.5
+    assert check.description == f"{outcome.replace('_', ' ')}: lower end 0.4, floor 0.5."
+    assert check.metadata["criteria"].records[0].data["needed"] == "0.5"
 
 
 def test_serving_check__without_a_release_says_so(execute: Execute, stages: Any, said: Any) -> None:

@@ -66,7 +66,7 @@ def test_demo__goes_on_past_what_is_held_back(
     assert status == 0, "held back is what checks are for, not a failure of the demo"
     assert "x contract             images: 0, expected at least 1" in said
     assert "held back: delivery_manifest mym: images: 0, expected at least 1" in said
-    assert "held back: verdict ham10000: insufficient evidence: lower end 0.4, floor 0.5" in said
+    assert "held back: verdict ham10000: insufficient evidence: lower end 0.4, floor 0.5." in said
     assert "release ham10000" not in stages.calls
 
 
