@@ -41,6 +41,7 @@ class Config(FrozenConfig):
         threads: of torch in each process on a CPU; 0 shares the cores.
         compile: run the student through torch.compile.
         state_seconds: time between two resume states (300: at most five minutes are lost).
+        state_steps: steps between two resume states, 0 for time alone.
         tell_seconds: time between two lines of progress.
         restart: throw away what an interrupted run with other settings left, and train again even if the output is complete.
     """
@@ -53,6 +54,7 @@ class Config(FrozenConfig):
     threads: int = Field(default=0, ge=0)
     compile: bool = False
     state_seconds: float = Field(default=300, gt=0)
+    state_steps: int = Field(default=0, ge=0)
     tell_seconds: float = Field(default=10, ge=0)
     restart: bool = False
 
@@ -196,6 +198,7 @@ def _train(config: Config, recipe: Recipe, corpus_sha256: str, corpus: Path, dat
         threads=config.threads,
         compile=config.compile,
         state_seconds=config.state_seconds,
+        state_steps=config.state_steps,
         tell_seconds=config.tell_seconds,
     )
     write_json(place / _JOB, job.model_dump(mode="json"))

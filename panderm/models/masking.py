@@ -19,7 +19,7 @@ from panderm.core.config import FrozenConfig
 _ASPECT = 0.3  # blocks are between 0.3 and 1 / 0.3 times as high as wide (CAE family)
 _TRIES = 10  # draws of one block before the next round (CAE family)
 _MIN_AREA_SHARE = 16 / 196  # smallest target area of a block: 16 patches of the 14 x 14 grid (CAE family), scaled with P
-_ROUNDS = 1000  # measured: 14 x 14 needs 6 rounds on average and never 100; after these, single patches fill up
+_ROUNDS = 1000  # measured on 14 x 14: 6 on average, 17 at most in 2,000 masks; after these, single patches
 
 
 class MaskingConfig(FrozenConfig):

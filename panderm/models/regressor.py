@@ -120,7 +120,7 @@ class Regressor(nn.Module):
         if config.width != encoder_width:
             self.entry = nn.Sequential(nn.Linear(encoder_width, config.width), nn.LayerNorm(config.width, eps=1e-6))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        rates = torch.linspace(0, config.drop_path, config.depth).tolist()
+        rates = [config.drop_path * number / max(1, config.depth - 1) for number in range(config.depth)]
         self.blocks = nn.ModuleList(RegressorBlock(config, rate) for rate in rates)
         self.register_buffer("positions", position_table(grid, config.width)[:, 1:], persistent=False)
         self.apply(initialise)

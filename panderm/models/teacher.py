@@ -10,7 +10,7 @@ Shapes: N images, S image side, P patches, W tower width, T width after the proj
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -21,6 +21,7 @@ from torch.nn.functional import interpolate
 
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError
+from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.teacher_weights import fetch_tower
 
 RANDOM = "random"
@@ -72,26 +73,19 @@ class TeacherConfig(FrozenConfig):
     random: RandomTower = RandomTower()
 
 
-class Pixels(NamedTuple):
-    """The teacher's own normalisation, per channel, of values in 0..1."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
 class Teacher(nn.Module):
     """A frozen image tower that answers with every projected token.
 
     Attributes:
         width: T.
-        pixels: its normalisation.
+        preprocessing: its own input size, mean and deviation.
         note: what it is, in words, for records.
     """
 
-    def __init__(self, tower: nn.Module, width: int, pixels: Pixels, note: str) -> None:
+    def __init__(self, tower: nn.Module, width: int, preprocessing: Preprocessing, note: str) -> None:
         super().__init__()
         self.tower = tower.eval().requires_grad_(False)
-        self.width, self.pixels, self.note = width, pixels, note
+        self.width, self.preprocessing, self.note = width, preprocessing, note
 
     def train(self, mode: bool = True) -> Teacher:  # noqa: ARG002 - a teacher never trains
         """Stay in evaluation mode."""
@@ -99,7 +93,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, 3, S, S), normalised with :attr:`pixels`, to tokens (N, 1 + P, T), class token first."""
+        """Map images (N, 3, S, S), normalised by :attr:`preprocessing`, to tokens (N, 1 + P, T), class token first."""
         tower: Any = self.tower
         if isinstance(tower, VisionTransformer):
             tokens: Tensor = tower.ln_post(tower.transformer(tower._embeds(images))) @ tower.proj
@@ -121,14 +115,14 @@ def build_teacher(config: TeacherConfig, grid: int) -> Teacher:
     """
     if config.source == RANDOM:
         tower: nn.Module = _random_tower(config.random, config.image_size)
-        pixels, note = Pixels(OPENAI_DATASET_MEAN, OPENAI_DATASET_STD), RANDOM_NOTE
+        mean, std, note = OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, RANDOM_NOTE
     else:
         fetched = fetch_tower(config.source, config.weights)
-        tower, note = fetched.tower, config.source
-        pixels = Pixels(fetched.mean, fetched.std)
+        tower, mean, std, note = fetched.tower, fetched.mean, fetched.std, config.source
     _check_kind(tower, config.source)
     _resize(tower, config, grid)
-    return Teacher(tower, _output_width(tower, config.image_size), pixels, note)
+    seen = Preprocessing(size=config.image_size, resize=config.image_size, interpolation="bicubic", mean=mean, std=std)
+    return Teacher(tower, _output_width(tower, config.image_size), seen, note)
 
 
 def _random_tower(config: RandomTower, image_size: int) -> VisionTransformer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -185,10 +185,3 @@ def _quiet_worker(_number: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-
-
-def normalise(pixels: Tensor, mean: Any, std: Any) -> Tensor:
-    """Return uint8 pixels (N, 3, S, S) as float32, ``(x / 255 - mean) / std`` per channel, on the device they are on."""
-    scale = 1 / (255 * torch.tensor(std, device=pixels.device))
-    shift = torch.tensor(mean, device=pixels.device) / torch.tensor(std, device=pixels.device)
-    return pixels.float() * scale[:, None, None] - shift[:, None, None]

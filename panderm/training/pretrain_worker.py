@@ -24,9 +24,10 @@ from panderm.core.errors import ConfigError, PanDermError, TrainingFailed
 from panderm.core.files import building_folder, read_json, write_json
 from panderm.models.alignment import MaskedAlignment
 from panderm.models.encoder import EncoderCard, build_encoder, save_encoder
+from panderm.models.pixels import normalise
 from panderm.models.regressor import Regressor
 from panderm.models.teacher import Teacher, build_teacher
-from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, loader, normalise, steps_per_epoch
+from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, loader, steps_per_epoch
 from panderm.training.launch import worker_main
 from panderm.training.metrics import MetricsLog
 from panderm.training.place import Place, joined
@@ -110,7 +111,6 @@ class Pretraining:
         self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say)
         self.student = self._wrapped()
         self.asked_to_stop = False
-        signal.signal(signal.SIGTERM, self._ask_to_stop)
 
     def _wrapped(self) -> nn.Module:
         student: nn.Module = torch.compile(self.model) if self.job.compile else self.model  # type: ignore[assignment]
@@ -119,11 +119,12 @@ class Pretraining:
         devices = [self.place.device.index] if self.place.device.type == "cuda" else None
         return DistributedDataParallel(student, device_ids=devices)
 
-    def _ask_to_stop(self, _number: int, _frame: Any) -> None:
+    def stop(self, *_signal: Any) -> None:
+        """Ask to save the state and end after the step at hand; a signal handler."""
         self.asked_to_stop = True
 
     def run(self) -> None:
-        """Train to the end, or to the step after a SIGTERM; either way leave a state behind."""
+        """Train to the end, or to the step in which :meth:`stop` is called; either way leave a state behind."""
         self.teller.begin(self.step, len(self.corpus), self.teacher.note, self.place)
         metrics = MetricsLog(self.job.work / METRICS, self.step) if self.place.first else None
         batches = iter(self._loader())
@@ -180,8 +181,8 @@ class Pretraining:
     def _losses(self, batch: Batch) -> Any:
         device, recipe = self.place.device, self.recipe
         moved = Batch(*(part.to(device, non_blocking=True) for part in batch))
-        student = normalise(moved.student, recipe.preprocessing.mean, recipe.preprocessing.std)
-        seen = normalise(moved.teacher, *self.teacher.pixels)
+        student = normalise(moved.student, recipe.preprocessing)
+        seen = normalise(moved.teacher, self.teacher.preprocessing)
         half = device.type == "cuda"
         with torch.autocast(device.type, torch.bfloat16, enabled=half and recipe.teacher.precision == "autocast"):
             targets: Tensor = self.teacher(seen)
@@ -261,7 +262,9 @@ def run(config_path: Path) -> None:
     """Read the job and train."""
     job = Job.parse(read_json(config_path), where=str(config_path))
     with joined(job.device, job.threads) as place:
-        Pretraining(job, place).run()
+        pretraining = Pretraining(job, place)
+        signal.signal(signal.SIGTERM, pretraining.stop)
+        pretraining.run()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,19 @@
-"""Small training processes written into the test's own folder, so that a launch can be watched without a network in it."""
+"""Small training processes, corpora and recipes for the tests of this folder."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+
+from panderm.core.tables import CORPUS, write_table
+from panderm.imaging.shards import ShardWriter
+from panderm.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,3 +33,37 @@ def toy_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     return write
+
+
+@pytest.fixture
+def tiny_corpus(tmp_path: Path) -> Path:
+    """24 drawn PNGs in two shards with their corpus table: ``<folder>/data`` and ``<folder>/corpus``."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, dataset in enumerate(("one", "two")):
+        shard = tmp_path / "data" / dataset / "shards" / "000000.tar"
+        shard.parent.mkdir(parents=True)
+        writer = ShardWriter(shard)
+        for index in range(12):
+            stream = io.BytesIO()
+            colours = rng.integers(0, 256, (2, 2, 3), dtype=np.uint8)
+            Image.fromarray(colours).resize((40 + index, 48), Image.Resampling.BILINEAR).save(stream, "PNG")
+            position = writer.add(f"{index:02d}", "png", stream.getvalue(), {})
+            rows.append({"dataset": dataset, "image_id": f"{index:02d}", "modality": ("tbp", "clinical")[number]})
+            rows[-1] |= {"shard": f"{dataset}/shards/000000.tar", "offset": position.offset, "nbytes": position.nbytes}
+        writer.close()
+    write_table(tmp_path / "corpus" / "corpus.parquet", pd.DataFrame(rows), CORPUS)
+    return tmp_path
+
+
+@pytest.fixture
+def tiny_recipe() -> Recipe:
+    """A recipe that takes a few milliseconds a step; its 20 steps are 5 of each of 4 epochs."""
+    return Recipe.parse(
+        {
+            "encoder": {"image_size": 32, "patch_size": 8, "width": 32, "depth": 2, "heads": 4},
+            "regressor": {"width": 32, "depth": 1, "heads": 3},
+            "teacher": {"source": "random", "image_size": 32, "random": {"patch_size": 8, "width": 32, "output_width": 24}},
+            "optimisation": {"batch": 4, "epochs": 4, "warmup_epochs": 1, "learning_rate": 2e-3},
+        }
+    )

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from panderm.core.errors import InputError
+from panderm.models.teacher import RANDOM_NOTE, RandomTower, TeacherConfig, build_teacher, resize_positions
+
+TOWER = RandomTower(patch_size=8, width=32, layers=2, heads=4, output_width=24)
+RANDOM = TeacherConfig(source="random", image_size=32, random=TOWER)
+
+
+@pytest.fixture
+def small_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A CLIP model of a few kilobytes, known to open_clip by name for the length of a test."""
+    from open_clip import factory
+
+    monkeypatch.setattr(factory, "_MODEL_CONFIGS", dict(factory._MODEL_CONFIGS))
+    monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", list(factory._MODEL_CONFIG_PATHS))
+    config = {
+        "embed_dim": 24,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": 48, "layers": 2, "width": 64, "patch_size": 8, "head_width": 32},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1},
+    }
+    (tmp_path / "Small.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "Small.json")
+    return "Small"
+
+
+def weights_of(model: Any, path: Path) -> Path:
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+    return path
+
+
+def test_teacher__answers_with_every_projected_token() -> None:
+    teacher = build_teacher(RANDOM, grid=4)
+    x = torch.randn(2, 3, 32, 32)
+    teacher.tower.output_tokens = True
+    pooled, tokens = teacher.tower(x)
+    expected = torch.cat([pooled.unsqueeze(1), tokens @ teacher.tower.proj], 1)
+    assert torch.allclose(teacher(x), expected, atol=1e-6)
+    assert teacher(x).shape == (2, 17, teacher.width) == (2, 17, 24)
+
+
+def test_teacher__is_frozen_and_never_trains() -> None:
+    teacher = build_teacher(RANDOM, grid=4).train()
+    assert not any(module.training for module in teacher.modules())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert not teacher(torch.zeros(1, 3, 32, 32)).requires_grad
+
+
+def test_random_teacher__is_seeded_and_says_what_it_is() -> None:
+    x = torch.randn(1, 3, 32, 32)
+    first, same = build_teacher(RANDOM, grid=4), build_teacher(RANDOM, grid=4)
+    other = build_teacher(RANDOM.model_copy(update={"random": TOWER.model_copy(update={"seed": 1})}), grid=4)
+    assert torch.equal(first(x), same(x))
+    assert not torch.allclose(first(x), other(x))
+    assert first.note == RANDOM_NOTE == "random teacher: not clinically meaningful"
+
+
+def test_build_teacher__a_wrong_grid_names_the_size_that_fits() -> None:
+    with pytest.raises(InputError, match="at 48 px gives 6 patches a side, but the student has 4; set its image_size to 32"):
+        build_teacher(RANDOM.model_copy(update={"image_size": 48}), grid=4)
+
+
+def test_resize_positions__is_plain_bilinear_between_centres() -> None:
+    table = torch.arange(1.0, 18.0).unsqueeze(1)  # class row 1, then 2..17 in a 4 x 4 grid
+    resized = resize_positions(table, 2)
+    grid = table[1:].reshape(4, 4)
+    expected = torch.stack([grid[0:2, 0:2].mean(), grid[0:2, 2:4].mean(), grid[2:4, 0:2].mean(), grid[2:4, 2:4].mean()])
+    assert torch.allclose(resized[:, 0], torch.cat([torch.tensor([1.0]), expected]))
+    assert resize_positions(table, 4) is table
+
+
+def test_build_teacher__from_a_file_resizes_its_table(tmp_path: Path, small_model: str) -> None:
+    model = open_clip.create_model(small_model)
+    path = weights_of(model, tmp_path / "small.safetensors")
+    teacher = build_teacher(TeacherConfig(source=small_model, weights=path, image_size=32), grid=4)
+    table = model.visual.positional_embedding.detach()
+    assert torch.equal(teacher.tower.positional_embedding, resize_positions(table, 4))
+    assert torch.equal(teacher.tower.proj, model.visual.proj)
+    native = build_teacher(TeacherConfig(source=small_model, weights=path, image_size=48), grid=6)
+    x = torch.randn(1, 3, 48, 48)
+    assert torch.allclose(native(x)[:, 0], model.eval().visual(x), atol=1e-6)
+
+
+def test_build_teacher__keeps_no_text_half(tmp_path: Path, small_model: str) -> None:
+    path = weights_of(open_clip.create_model(small_model), tmp_path / "small.safetensors")
+    teacher = build_teacher(TeacherConfig(source=small_model, weights=path, image_size=48), grid=6)
+    assert not any("token_embedding" in name for name, _ in teacher.named_parameters())
+
+
+def test_build_teacher__refuses_weights_of_another_model(tmp_path: Path, small_model: str) -> None:
+    model = open_clip.create_model(small_model)
+    del model.visual.proj
+    path = weights_of(model, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="does not hold the weights of Small"):
+        build_teacher(TeacherConfig(source=small_model, weights=path, image_size=48), grid=6)
+
+
+def test_build_teacher__offline_says_what_to_fetch_and_where_to_put_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_args: object, **_kwargs: object) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr(open_clip, "download_pretrained", offline)
+    message = "fetch open_clip_model.safetensors of timm/vit_large_patch14_clip_224.openai.*set teacher.weights to the file"
+    with pytest.raises(InputError, match=message):
+        build_teacher(TeacherConfig(), grid=14)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("ViT-L14@openai", "unknown open_clip model 'ViT-L14'; allowed: ViT-L-14"),
+        ("ViT-L-14-quickgelu@openia", "unknown pretrained tag of ViT-L-14-quickgelu 'openia'; allowed: openai"),
+        ("ViT-L-14@openai", "other GELU; write ViT-L-14-quickgelu@openai"),
+        ("ViT-L-14", "names no weights; write ViT-L-14@TAG"),
+        ("local-dir:nowhere", "fetch its repository"),
+    ],
+)
+def test_build_teacher__refuses_in_one_sentence(source: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_teacher(TeacherConfig(source=source), grid=14)
