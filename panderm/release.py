@@ -13,9 +13,10 @@ from pydantic import Field
 from panderm.catalog import Benchmark
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, Refused, ServerError
-from panderm.core.files import recover_folder, sha256_file
+from panderm.core.files import recover_folder
 from panderm.core.layout import Layout
 from panderm.core.record import Record
+from panderm.evaluation.verdict import load_verdict
 from panderm.serving import assemble, control, model_configs, server
 from panderm.serving import bundle as bundles
 from panderm.serving import repository as repo
@@ -42,11 +43,11 @@ def champion(task: Benchmark, repository: Path) -> Path | None:
 def run(config: Config, task: Benchmark, bundle: Path, repository: Path) -> Record:
     """Release a bundle as the task's next version.
 
-    The bundle of a version that is there already makes no new one: if a killed release left it unfinished it is
-    finished, if a rollback withdrew it, it stays withdrawn. The record says which.
+    A model that is there already, with the same component models, makes no new version: if a killed release left it
+    unfinished it is finished, if a rollback withdrew it, it stays withdrawn. The record says which.
 
     Args:
-        config: batching of the models.
+        config: batching of the models, and a server to tell.
         task: the benchmark.
         bundle: export's output.
         repository: the Triton model repository.
@@ -56,17 +57,18 @@ def run(config: Config, task: Benchmark, bundle: Path, repository: Path) -> Reco
 
     Raises:
         InputError: there is no bundle, or the repository cannot be written.
-        Refused: no passing verdict for exactly these files, or the running server cannot load them.
+        Refused: no passing verdict for exactly these files, a verdict that was not held against what serves, or a
+            running server cannot load them.
     """
     recover_folder(bundle)
     checked = bundles.check_bundle(bundle, task.key)
-    digest = sha256_file(bundle / bundles.BUNDLE_NAME)
     with repo.locked(repository, task.key):
         serving = repo.serving_version(task.key, repository)
-        same = _version_of(digest, task.key, repository)
+        parts = assemble.add_components(config.batching, checked, bundle, repository)
+        same = _version_of(parts, checked, repository)
         if same is not None and (same == serving or same in repo.withdrawn(task.key, repository)):
             return _record(config, task.key, repository, same, serving, made=False)
-        parts = assemble.add_components(config.batching, checked, bundle, repository)
+        _require_held_against(serving, task.key, bundle, repository)
         _tell(_servers(repository, config.server), parts.names, f"the release of {task.key}")
         if same is None:
             same = assemble.add_version(config.batching, checked, parts, bundle, repository)
@@ -77,7 +79,7 @@ def run(config: Config, task: Benchmark, bundle: Path, repository: Path) -> Reco
 def rollback(task: Benchmark, repository: Path, to: int | None = None, server_url: str = "") -> Record:
     """Return a task to a former version, by default the one before the serving one.
 
-    The version left is withdrawn: releasing its bundle again does not bring it back, only ``rollback --to`` does.
+    The version left is withdrawn: releasing its model again does not bring it back, only ``rollback --to`` does.
 
     Args:
         task: the benchmark.
@@ -118,11 +120,30 @@ def _former(task: str, repository: Path, serving: int) -> int:
     return older[-1]
 
 
-def _version_of(digest: str, task: str, repository: Path) -> int | None:
-    for number in reversed(repo.versions(task, repository)):
-        if repo.release_facts(task, repository, number)["bundle_sha256"] == digest:
+def _version_of(parts: assemble.Parts, bundle: bundles.Bundle, repository: Path) -> int | None:
+    """Return the version that is this model with these components, whatever evidence it was released on."""
+    for number in reversed(repo.versions(bundle.task, repository)):
+        facts = repo.release_facts(bundle.task, repository, number)
+        if (tuple(facts["components"]), facts["model_sha256"]) == (parts.names, bundle.model_sha256):
             return number
     return None
+
+
+def _require_held_against(serving: int | None, task: str, bundle: Path, repository: Path) -> None:
+    """Refuse a verdict that another champion was compared in: it says nothing about what would be replaced.
+
+    Raises:
+        Refused: something serves, and the verdict does not name it.
+    """
+    if serving is None:  # nothing is replaced: the floors, which every verdict holds, are enough
+        return
+    champion = load_verdict(bundle).champion
+    if champion is None or champion.model_sha256 != repo.release_facts(task, repository, serving)["model_sha256"]:
+        held = f"version {champion.version}" if champion else "no champion"
+        raise Refused(
+            f"the verdict of {task} was held against {held}, but version {serving} serves now; "
+            f"run `panderm evaluate {task}`, gate and export again"
+        )
 
 
 def _commit(task: str, repository: Path, version: int, former: int | None, server_url: str) -> None:
@@ -160,9 +181,9 @@ def _tell(servers: tuple[str, ...], models: tuple[str, ...], what: str) -> None:
 
 def _record(config: Config | None, task: str, repository: Path, version: int, serving: int | None, *, made: bool) -> Record:
     facts = repo.release_facts(task, repository, version)
-    note = "released" if made else "now serves" if config is None else "this bundle is already released"
+    note = "released" if made else "now serves" if config is None else "this model is already released"
     if version != serving:
-        note = f"a rollback withdrew this bundle; `panderm rollback {task} --to {version}` serves it again"
+        note = f"a rollback withdrew this model; `panderm rollback {task} --to {version}` serves it again"
     names = ("bundle_sha256", "verdict_sha256", "report_sha256", "model_sha256", "encoder_sha256", "split_sha256")
     return Record(
         stage="release" if config is not None else "rollback",

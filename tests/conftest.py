@@ -45,18 +45,34 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
     """Return a maker of bundles in the layout of docs/architecture.md: real ONNX graphs, some hundred bytes each."""
 
     def make(
-        task: str = "ham10000", *, seed: int = 0, outcome: str = "pass", whole: bool = False, folder: Path | None = None
+        task: str = "ham10000",
+        *,
+        seed: int = 0,
+        outcome: str = "pass",
+        whole: bool = False,
+        against: Path | None = None,
+        folder: Path | None = None,
     ) -> Path:
+        """Make one; ``against`` is a model repository whose serving version the verdict was held against."""
         from panderm.catalog import benchmark
+        from panderm.evaluation.verdict import Champion
+        from panderm.serving import repository
 
-        folder = folder or tmp_path / f"bundle-{task}-{seed}-{outcome}"
+        champion = None
+        if against is not None and (version := repository.serving_version(task, against)) is not None:
+            model = repository.release_facts(task, against, version)["model_sha256"]
+            champion = Champion(version=version, model_sha256=model)
+        folder = folder or tmp_path / f"bundle-{len(list(tmp_path.glob('bundle-*')))}"
         folder.mkdir(parents=True)
-        return write_bundle(folder, task, benchmark(task).classes, seed=seed, outcome=outcome, whole=whole)
+        classes = benchmark(task).classes
+        return write_bundle(folder, task, classes, seed=seed, outcome=outcome, whole=whole, champion=champion)
 
     return make
 
 
-def write_bundle(folder: Path, task: str, classes: tuple[str, ...], *, seed: int, outcome: str, whole: bool) -> Path:
+def write_bundle(
+    folder: Path, task: str, classes: tuple[str, ...], *, seed: int, outcome: str, whole: bool, champion: Any
+) -> Path:
     from panderm.core.files import sha256_bytes, sha256_file, write_json
     from panderm.evaluation.verdict import Criterion, Outcome, Verdict
     from panderm.imaging.preprocessing import Preprocessing
@@ -74,7 +90,13 @@ def write_bundle(folder: Path, task: str, classes: tuple[str, ...], *, seed: int
     report = sha256_file(folder / "report.json")
     judged = Criterion(name="floor", outcome=Outcome(outcome), seen="0.6", needed="0.5", reason="the floor was looked at")
     Verdict(
-        task=task, outcome=judged.outcome, criteria=(judged,), reasons=(judged.reason,), report_sha256=report, **bound
+        task=task,
+        outcome=judged.outcome,
+        criteria=(judged,),
+        reasons=(judged.reason,),
+        report_sha256=report,
+        champion=champion,
+        **bound,
     ).save(folder)
     parity = Parity(
         real_images=1,

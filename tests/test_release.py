@@ -66,7 +66,7 @@ def test_release__preprocessing_is_the_librarys_own_file(make_bundle: MakeBundle
 def test_release__adding_a_version_changes_no_byte_of_what_lies_there(make_bundle: MakeBundle, repository: Path) -> None:
     do_release(make_bundle(seed=1), repository)
     before = files_of(repository)
-    do_release(make_bundle(seed=2), repository)
+    do_release(make_bundle(seed=2, against=repository), repository)
     after = files_of(repository)
     changed = {name for name in before if after.get(name) != before[name]}
     assert changed == {"ham10000/config.pbtxt"}
@@ -110,7 +110,7 @@ def test_release__verdict_of_another_model_is_refused(name: str, make_bundle: Ma
 def test_release__damaged_graph_is_refused_and_the_old_one_stays(make_bundle: MakeBundle, repository: Path) -> None:
     do_release(make_bundle(seed=1), repository)
     before = files_of(repository)
-    bad = make_bundle(seed=2)
+    bad = make_bundle(seed=2, against=repository)
     (bad / "head.onnx").write_bytes((bad / "head.onnx").read_bytes()[:-9])
     with pytest.raises(Refused, match=r"head\.onnx is missing or not the file that was exported"):
         do_release(bad, repository)
@@ -127,7 +127,45 @@ def test_release__changed_component_is_refused(make_bundle: MakeBundle, reposito
     (encoder,) = repository.glob("encoder_*/config.pbtxt")
     encoder.write_text(encoder.read_text().replace("16", "64"))
     with pytest.raises(Refused, match="was changed after its release"):
-        do_release(make_bundle(seed=2), repository)
+        do_release(make_bundle(seed=2, against=repository), repository)
+
+
+def test_release__same_model_on_new_evidence_makes_no_version(make_bundle: MakeBundle, repository: Path) -> None:
+    do_release(make_bundle(), repository)
+    again = make_bundle(against=repository)
+    assert bundles.load_bundle(again).verdict_sha256 != repo.release_facts("ham10000", repository, 1)["verdict_sha256"]
+    assert do_release(again, repository)["new"] is False
+
+
+def test_release__other_batching_makes_a_version_of_its_own(make_bundle: MakeBundle, repository: Path) -> None:
+    do_release(make_bundle(), repository)
+    config = release.Config.parse({"batching": {"max_batch_size": 4}})
+    record = release.run(config, TASK, make_bundle(against=repository), repository)
+    assert record.values["version"] == 2
+    assert "max_batch_size: 4" in (repository / "ham10000" / "config.pbtxt").read_text()
+
+
+@pytest.mark.parametrize("champion", ["none", "another"])
+def test_release__verdict_that_was_not_held_against_what_serves_is_refused(
+    champion: str, make_bundle: MakeBundle, repository: Path
+) -> None:
+    do_release(make_bundle(seed=1), repository)
+    stale = make_bundle(seed=3) if champion == "none" else make_bundle(seed=3, against=repository)
+    held = "no champion" if champion == "none" else "version 1"
+    serving = 1
+    if champion == "another":
+        serving = int(str(do_release(make_bundle(seed=2, against=repository), repository)["version"]))
+    with pytest.raises(Refused, match=f"was held against {held}, but version {serving} serves now; run `panderm evaluate"):
+        do_release(stale, repository)
+    assert repo.versions("ham10000", repository) == tuple(range(1, serving + 1))
+
+
+def test_release__into_an_empty_repository_takes_a_verdict_with_a_champion(
+    make_bundle: MakeBundle, repository: Path, tmp_path: Path
+) -> None:
+    do_release(make_bundle(seed=1), repository)
+    challenger = make_bundle(seed=2, against=repository)
+    assert do_release(challenger, tmp_path / "new_machine")["version"] == 1
 
 
 def test_release__without_a_bundle_says_what_to_run(tmp_path: Path, repository: Path) -> None:
@@ -136,22 +174,22 @@ def test_release__without_a_bundle_says_what_to_run(tmp_path: Path, repository: 
 
 
 def test_rollback__returns_to_the_former_and_back(make_bundle: MakeBundle, repository: Path) -> None:
-    second = make_bundle(seed=2)
     do_release(make_bundle(seed=1), repository)
+    second = make_bundle(seed=2, against=repository)
     do_release(second, repository)
     first = (repository / "ham10000" / "1" / "config.pbtxt").read_bytes()
     assert release.rollback(TASK, repository).values["serving"] == 1
     assert (repository / "ham10000" / "config.pbtxt").read_bytes() == first
     assert do_release(second, repository)["serving"] == 1, "releasing a withdrawn bundle again must not bring it back"
     assert release.rollback(TASK, repository, to=2).values["serving"] == 2
-    assert do_release(make_bundle(seed=3), repository)["version"] == 3
+    assert do_release(make_bundle(seed=3, against=repository), repository)["version"] == 3
 
 
 def test_rollback__new_release_after_it_takes_the_next_number(make_bundle: MakeBundle, repository: Path) -> None:
     for seed in (1, 2):
-        do_release(make_bundle(seed=seed), repository)
+        do_release(make_bundle(seed=seed, against=repository), repository)
     release.rollback(TASK, repository)
-    assert do_release(make_bundle(seed=3), repository)["version"] == 3
+    assert do_release(make_bundle(seed=3, against=repository), repository)["version"] == 3
     assert release.rollback(TASK, repository).values["serving"] == 1, "the withdrawn version 2 is passed over"
 
 
@@ -169,7 +207,7 @@ def test_champion__is_the_serving_bundle_whole(make_bundle: MakeBundle, reposito
     assert release.champion(TASK, repository) is None
     first = make_bundle(seed=1)
     do_release(first, repository)
-    do_release(make_bundle(seed=2), repository)
+    do_release(make_bundle(seed=2, against=repository), repository)
     release.rollback(TASK, repository)
     champion = release.champion(TASK, repository)
     assert champion is not None
@@ -201,7 +239,7 @@ def test_release__killed_at_any_rename_leaves_the_old_one_and_the_next_run_compl
     make_bundle: MakeBundle, repository: Path
 ) -> None:
     do_release(make_bundle(seed=1), repository)
-    second = make_bundle(seed=2)
+    second = make_bundle(seed=2, against=repository)
     kills = 0
     while True:
         command = [sys.executable, "-c", _KILLED, str(second), str(repository), str(kills)]

@@ -161,5 +161,7 @@ def _check_verdict(bundle: Bundle, verdict: Verdict) -> None:
                 f"the verdict of {bundle.task} was given for another {name.removesuffix('_sha256')}; "
                 f"run `panderm gate {bundle.task}` and `panderm export {bundle.task}` again"
             )
-    if bundle.files[REPORT] != bundle.report_sha256 or bundle.files[VERDICT] != bundle.verdict_sha256:
-        raise Refused(f"the report or the verdict in the bundle of {bundle.task} was exchanged; run `panderm export` again")
+    held = {REPORT: bundle.report_sha256, VERDICT: bundle.verdict_sha256, PREPROCESSING: bundle.preprocessing_sha256}
+    for name, digest in held.items():
+        if bundle.files[name] != digest:
+            raise Refused(f"{name} in the bundle of {bundle.task} was exchanged; run `panderm export {bundle.task}` again")

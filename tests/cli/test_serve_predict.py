@@ -121,7 +121,7 @@ def test_serve_predict__the_whole_way(layout: Layout, panderm: Call, make_bundle
     assert [answer["version"] for answer in answers] == [1, 1]
     assert sum(answers[0]["probabilities"].values()) == pytest.approx(1.0, abs=1e-5)
 
-    make_bundle("ham10000", seed=2, folder=layout.artifacts / "second")
+    make_bundle("ham10000", seed=2, against=layout.triton_repo, folder=layout.artifacts / "second")
     assert panderm("release", "ham10000", "--bundle", str(layout.artifacts / "second"))[0] == 0
     assert "version 2)" in panderm("predict", str(image), "--task", "ham10000")[1]
     assert panderm("rollback", "ham10000")[0] == 0
