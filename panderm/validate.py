@@ -7,152 +7,206 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+from pydantic import Field
 
+from panderm import __version__
 from panderm.catalog import Dataset
-from panderm.contracts.contract import Audit, contract_of
+from panderm.contracts.contract import Audit, Contract, contract_of
+from panderm.contracts.facts import with_facts
+from panderm.contracts.page import page
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import (
+    exclusive,
     read_json,
     remove_leftovers,
-    sha256_bytes,
     sha256_file,
+    sha256_json,
     write_bytes,
     write_json,
     write_text,
     writing,
 )
-from panderm.core.record import Record
+from panderm.core.record import RECORD_NAME, Record
 from panderm.core.tables import MANIFEST, QUARANTINE, read_table
-from panderm.imaging.shards import ShardReader
 
-_TABLES = ("quarantine.parquet", "contract.json", "contract.html", "record.json", "manifest.parquet")  # the last one commits
+MANIFEST_NAME, QUARANTINE_NAME = "manifest.parquet", "quarantine.parquet"
+CONTRACT_NAME, PAGE_NAME = "contract.json", "contract.html"
 
 
 class Config(FrozenConfig):
-    """Settings of validate; the thresholds themselves are data: ``panderm/contracts/contracts.yaml``."""
+    """Settings of validate; the contracts themselves are data: ``panderm/contracts/contracts.yaml``.
+
+    Attributes:
+        thresholds: dataset -> threshold -> value, a site's own numbers over the contracts'.
+    """
+
+    thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
 
 
-def audit(config: Config, dataset: Dataset, staged: Path) -> Audit:  # noqa: ARG001 - every stage takes its config
-    """Hold the staged manifest against its contract and write ``contract.json`` and ``contract.html`` beside it.
+def audit(config: Config, dataset: Dataset, staged: Path) -> Audit:
+    """Hold the staged version against its contract and write ``contract.json`` and ``contract.html`` beside it.
+
+    A version that was judged already, by the same contract and with the same bytes in its shards, is not judged again.
 
     Raises:
         InputError: nothing is staged for the dataset.
+        ConfigError: the config names no threshold of a contract.
     """
+    contract = contract_of(dataset.key, config.thresholds.get(dataset.key))
+    record = Record.load(staged)
+    manifest = read_table(staged / MANIFEST_NAME, MANIFEST)
+    quarantine = read_table(staged / QUARANTINE_NAME, QUARANTINE)
+    frame = with_facts(manifest, quarantine, record.counts, staged, round(contract.verify_images.value))
+    bound = _hashes(staged) | {"judged_by": _judged_by(contract, frame)}
+    former = _former(staged)
+    if former is not None and former.dataset == dataset.key and former.model_dump(include=set(bound)) == bound:
+        return former
     from panderm.contracts.rules import hold
 
-    contract = contract_of(dataset.key)
-    record = Record.load(staged)
-    manifest = read_table(staged / "manifest.parquet", MANIFEST)
-    quarantine = read_table(staged / "quarantine.parquet", QUARANTINE)
-    rules = hold(_with_facts(manifest, record.counts, staged, contract.verify_images), contract, dataset)
+    rules = hold(frame, contract, dataset)
     result = Audit(
         dataset=dataset.key,
-        manifest_sha256=sha256_file(staged / "manifest.parquet"),
         passed=all(rule.passed for rule in rules if rule.severity == "critical"),
         rules=rules,
         counts=record.counts,
         reasons={str(reason): int(n) for reason, n in quarantine["reason"].value_counts().sort_index().items()},
         synthetic=bool(record.values.get("synthetic", False)),
+        **bound,
     )
-    write_json(staged / "contract.json", result.model_dump(mode="json"))
-    write_text(staged / "contract.html", _page(result))
+    write_text(staged / PAGE_NAME, page(result, staged, manifest))
+    write_json(staged / CONTRACT_NAME, result.model_dump(mode="json"))
     return result
 
 
-def _with_facts(manifest: pd.DataFrame, counts: dict[str, int], staged: Path, verify: int) -> pd.DataFrame:
-    """Return the manifest with what expectations cannot compute as columns of their own."""
-    images = counts["images"] - counts["kept_images"]
-    refused = counts["quarantined_files"]
-    adds_up = counts["files_in_landing"] == images + refused + counts["metadata_files"]
-    return manifest.assign(
-        min_side=manifest[["width", "height"]].min(axis=1),
-        quarantined_share=refused / max(1, images + refused),
-        counts_add_up="yes" if adds_up else "no",
-        bytes_intact=_intact(manifest, staged, verify),
-    )
+def _hashes(staged: Path) -> dict[str, str]:
+    names = {"manifest": MANIFEST_NAME, "quarantine": QUARANTINE_NAME, "record": RECORD_NAME}
+    return {f"{key}_sha256": sha256_file(staged / name) for key, name in names.items()}
 
 
-def _intact(manifest: pd.DataFrame, staged: Path, verify: int) -> pd.Series:
-    """Return per row ``yes`` or ``no`` for images that were read back, null for those that were not."""
-    facts = pd.Series(None, index=manifest.index, dtype="object")
-    if len(manifest) == 0:
-        return facts
-    chosen = np.unique(np.linspace(0, len(manifest) - 1, min(verify, len(manifest)), dtype=int))
-    reader = ShardReader(staged)
-    columns = (manifest[name].iloc[chosen].tolist() for name in ("shard", "offset", "nbytes", "stored_sha256"))
-    for position, shard, offset, nbytes, digest in zip(chosen, *columns, strict=True):
-        try:
-            facts.iloc[position] = "yes" if sha256_bytes(reader.read(shard, offset, nbytes)) == digest else "no"
-        except InputError:
-            facts.iloc[position] = "no"
-    reader.close()
-    return facts
+def _judged_by(contract: Contract, frame: pd.DataFrame) -> str:
+    damaged = frame.index[frame["bytes_intact"] == "no"].tolist()
+    return sha256_json([contract.model_dump(), damaged, __version__, version("great-expectations")])
 
 
-def _page(result: Audit) -> str:
-    import jinja2
-
-    loader = jinja2.PackageLoader("panderm.contracts", "templates")
-    return jinja2.Environment(loader=loader, autoescape=True).get_template("contract.html").render(audit=result)
+def _former(staged: Path) -> Audit | None:
+    path = staged / CONTRACT_NAME
+    if not path.is_file() or not (staged / PAGE_NAME).is_file():
+        return None
+    return Audit.parse(read_json(path), where=str(path))
 
 
 def publish(dataset: Dataset, staged: Path, out: Path) -> Record:
     """Publish the staged version; the rename of ``manifest.parquet`` makes it visible, last of all.
 
+    Returns:
+        the record written to ``out``: ingest's counts, the rules, the hashes of what was published.
+
     Raises:
-        Refused: the contract did not pass for exactly the staged manifest.
+        Refused: the contract did not pass for exactly the staged version, or images published before are unknown to it.
+        InputError: nothing is staged, or ``out`` cannot be written.
     """
     result = _passing(dataset, staged)
-    out.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(out)
-    manifest = read_table(staged / "manifest.parquet", MANIFEST)
-    shards = sorted(set(manifest["shard"]))
-    for shard in shards:
-        _place(staged / shard, out / shard)
-    record = Record.load(staged).model_copy(update={"stage": "validate"})
-    record = record.model_copy(update={"values": record.values | {"rules": len(result.rules)}})
-    for name in _TABLES:
-        if name == "record.json":
-            if not (out / name).is_file() or read_json(out / name) != record.model_dump(mode="json"):
-                record.save(out)
-        elif not (out / name).is_file() or sha256_file(out / name) != sha256_file(staged / name):
-            write_bytes(out / name, (staged / name).read_bytes())
-    listed = {Path(shard).name for shard in shards}
-    for path in (out / "shards").glob("*"):
-        if path.name not in listed:
-            path.unlink()
+    manifest = read_table(staged / MANIFEST_NAME, MANIFEST)
+    quarantine = read_table(staged / QUARANTINE_NAME, QUARANTINE)
+    _hold_what_is_published(dataset, manifest, quarantine, out)
+    with _writable(out), exclusive(staged, f"ingest or validate of {dataset.key}"):
+        shards = sorted(set(manifest["shard"]))
+        for folder in (out, out / "shards"):
+            folder.mkdir(exist_ok=True)
+            remove_leftovers(folder)
+        for shard in shards:
+            _link(staged / shard, out / shard)
+        for name in (QUARANTINE_NAME, CONTRACT_NAME, PAGE_NAME):
+            _copy(staged / name, out / name)
+        record = _record(dataset, result, staged)
+        if not (out / RECORD_NAME).is_file() or Record.load(out) != record:
+            record.save(out)
+        _copy(staged / MANIFEST_NAME, out / MANIFEST_NAME)
+        for path in (out / "shards").iterdir():
+            if f"shards/{path.name}" not in shards:
+                path.unlink()
     return record
 
 
 def _passing(dataset: Dataset, staged: Path) -> Audit:
-    path = staged / "contract.json"
+    """Return the audit of exactly the staged version, if it passed."""
+    again = f"run `panderm validate {dataset.key}`"
+    path = staged / CONTRACT_NAME
     if not path.is_file():
-        raise Refused(f"{dataset.key} was not audited; run `panderm validate {dataset.key}`")
+        raise Refused(f"{dataset.key} was not audited; {again}")
     result = Audit.parse(read_json(path), where=str(path))
-    if result.manifest_sha256 != sha256_file(staged / "manifest.parquet"):
-        raise Refused(f"{dataset.key} was ingested anew since its audit; run `panderm validate {dataset.key}`")
-    if not result.passed:
-        broken = [f"{rule.name}: {rule.seen}, expected {rule.expected}" for rule in result.rules if not rule.passed]
-        raise Refused(f"{dataset.key} does not meet its contract ({'; '.join(broken)}); see {staged / 'contract.html'}")
+    if result.dataset != dataset.key:
+        raise Refused(f"{staged} holds the audit of {result.dataset}, not of {dataset.key}; {again}")
+    if result.model_dump(include=set(_hashes(staged))) != _hashes(staged):
+        raise Refused(f"{dataset.key} was ingested anew since its audit; {again}")
+    if not result.passed or result.broken:
+        broken = "; ".join(f"{rule.name}: {rule.seen}, expected {rule.expected}" for rule in result.broken)
+        raise Refused(f"{dataset.key} does not meet its contract ({broken}); see {staged / PAGE_NAME}")
     return result
 
 
-def _place(shard: Path, target: Path) -> None:
-    """Hard-link a shard into place (copy across file systems); a shard's name carries its contents, so never replace one."""
+def _hold_what_is_published(dataset: Dataset, manifest: pd.DataFrame, quarantine: pd.DataFrame, out: Path) -> None:
+    """Refuse a staging that never saw images which are published: it was lost, and landing holds the last delivery only."""
+    if not (out / MANIFEST_NAME).is_file():
+        return
+    published = read_table(out / MANIFEST_NAME, MANIFEST)
+    known = published["path"].isin([*manifest["path"], *quarantine["path"]])
+    lost = published[~(known | published["stored_sha256"].isin(manifest["stored_sha256"]))]
+    if len(lost):
+        raise Refused(
+            f"{out} holds {len(lost)} images of {dataset.key} that the staged version has never seen (the first is "
+            f"{lost['path'].iloc[0]}); put the earlier deliveries back into landing and ingest again, or remove {out} first "
+            "if they are to be forgotten"
+        )
+
+
+@contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write {out} ({error.strerror or error}); free some space or choose a folder you may write to, then "
+            "publish again: what was published stays as it is until then"
+        ) from error
+
+
+def _link(shard: Path, target: Path) -> None:
+    """Hard-link a shard into place, or copy it across file systems; its name carries its hash, so none is ever replaced."""
     if target.is_file() and target.stat().st_size == shard.stat().st_size:
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     with writing(target) as aside:
         aside.unlink()
         try:
             os.link(shard, aside)
-        except OSError:
+        except OSError:  # another file system, or one without links; whatever else is wrong stops the copy too
             shutil.copyfile(shard, aside)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not target.is_file() or sha256_file(source) != sha256_file(target):
+        write_bytes(target, source.read_bytes())
+
+
+def _record(dataset: Dataset, result: Audit, staged: Path) -> Record:
+    ingested = Record.load(staged)
+    warnings = [rule for rule in result.rules if not rule.passed]
+    return Record(
+        stage="validate",
+        key=dataset.key,
+        counts=ingested.counts | {"rules": len(result.rules), "warnings": len(warnings)},
+        hashes=ingested.hashes | {"contract": sha256_file(staged / CONTRACT_NAME)},
+        values=ingested.values | {"warnings": [f"{rule.name}: {rule.seen}, expected {rule.expected}" for rule in warnings]},
+        config=ingested.config,
+    )
 
 
 def run(config: Config, dataset: Dataset, staged: Path, out: Path) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -14,24 +15,33 @@ from panderm.core.config import FrozenConfig
 Severity = Literal["critical", "warning"]
 
 
+class Threshold(FrozenConfig):
+    """A number of a contract and the reason for it."""
+
+    value: float = Field(ge=0)
+    because: str
+
+
 class Contract(FrozenConfig):
-    """Thresholds a manifest has to meet; where each comes from stands in ``contracts.yaml``.
+    """Thresholds a manifest has to meet; ``contracts.yaml`` holds them with their reasons.
 
     Attributes:
         min_images: fewest images in the manifest.
-        max_quarantined: largest share of image files in quarantine, 0..1.
+        max_quarantined: largest share of image files in quarantine, 0..1; more stops publication.
+        usual_quarantined: share of image files in quarantine above which somebody should look, 0..1; a warning.
         min_side: smallest stored side, pixels.
         patient_share: smallest share of images with a patient id, 0..1; 0 for sources without.
         lesion_share: smallest share of images with a lesion id, 0..1; 0 for sources without.
         verify_images: how many stored images are read back and hashed.
     """
 
-    min_images: int = Field(ge=1)
-    max_quarantined: float = Field(ge=0, le=1)
-    min_side: int = Field(ge=1)
-    patient_share: float = Field(ge=0, le=1)
-    lesion_share: float = Field(ge=0, le=1)
-    verify_images: int = Field(ge=0)
+    min_images: Threshold
+    max_quarantined: Threshold
+    usual_quarantined: Threshold
+    min_side: Threshold
+    patient_share: Threshold
+    lesion_share: Threshold
+    verify_images: Threshold
 
 
 class Rule(FrozenConfig):
@@ -43,6 +53,7 @@ class Rule(FrozenConfig):
         seen: what was found, in words.
         passed: whether it holds.
         severity: a critical rule that fails stops publication; a warning is shown.
+        because: why the rule is there, in words.
     """
 
     name: str
@@ -50,28 +61,41 @@ class Rule(FrozenConfig):
     seen: str
     passed: bool
     severity: Severity
+    because: str = ""
 
 
 class Audit(FrozenConfig):
-    """The result for one manifest, bound to it by hash.
+    """The result for one staged version, bound to it by hash.
 
     Attributes:
         dataset: the dataset's key.
         manifest_sha256: of the very ``manifest.parquet`` that was audited.
+        quarantine_sha256: of ``quarantine.parquet``.
+        record_sha256: of ingest's ``record.json``.
+        judged_by: hash of the contract, of what was seen in the shards, and of the versions that judged; the same hashes
+            give the same result.
         passed: whether every critical rule holds.
         rules: all rules in their order.
         counts: ingest's counts.
         reasons: quarantine reasons and how often.
-        synthetic: whether the delivery says that it is a synthetic twin.
+        synthetic: whether the delivery is a synthetic twin.
     """
 
     dataset: str
     manifest_sha256: str
+    quarantine_sha256: str = ""
+    record_sha256: str = ""
+    judged_by: str = ""
     passed: bool
     rules: tuple[Rule, ...]
     counts: dict[str, int]
     reasons: dict[str, int]
     synthetic: bool = False
+
+    @property
+    def broken(self) -> tuple[Rule, ...]:
+        """The critical rules that do not hold."""
+        return tuple(rule for rule in self.rules if not rule.passed and rule.severity == "critical")
 
 
 @cache
@@ -81,10 +105,20 @@ def _table() -> dict[str, Any]:
     return table
 
 
-def contract_of(dataset: str) -> Contract:
-    """Return a dataset's contract: the defaults with its own row over them."""
+def contract_of(dataset: str, site: Mapping[str, float] | None = None) -> Contract:
+    """Return a dataset's contract: the defaults, its own row over them, and a site's own thresholds over both.
+
+    Args:
+        dataset: the dataset's key.
+        site: threshold -> value, from ``params.yaml``.
+
+    Raises:
+        ConfigError: ``site`` names no threshold of a contract, or a value is negative.
+    """
     table = _table()
-    return Contract.parse(table["defaults"] | table["datasets"].get(dataset, {}), where=f"contract of {dataset}")
+    values: dict[str, Any] = table["defaults"] | table["datasets"].get(dataset, {})
+    values |= {name: {"value": value, "because": "set by this site"} for name, value in (site or {}).items()}
+    return Contract.parse(values, where=f"contract of {dataset}")
 
 
 def contracted_datasets() -> tuple[str, ...]:

@@ -5,98 +5,145 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from panderm.catalog import Dataset
 from panderm.contracts.contract import Contract, Rule, Severity
 
-_SHA256 = r"^[0-9a-f]{64}$"
-_SKIN_TYPES = ["I", "II", "III", "IV", "V", "VI"]
+_HEX_DIGITS = {"delivered_sha256": 64, "stored_sha256": 64, "phash": 16}
+_SAFE_ID = r"^[A-Za-z0-9_-]{1,80}$"
+_SETS = {
+    "split": (["train", "val", "test"], "splits are taken over word for word"),
+    "sex": (["female", "male"], "subgroups are reported by it"),
+    "skin_type": (["I", "II", "III", "IV", "V", "VI"], "subgroups are reported by it"),
+}
+_OLDEST = 120.0  # years
 
 
-def expectations(contract: Contract, dataset: Dataset) -> Iterator[tuple[str, str, Severity, Any]]:
-    """Yield (name, expected in words, severity, expectation) for a dataset's manifest."""
+class Asked(NamedTuple):
+    """A rule before it is held against anything."""
+
+    name: str
+    expected: str
+    because: str
+    expectation: Any
+    words: Callable[[Any], str] = str  # observed value -> words
+
+
+def expectations(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
+    """Yield the rules for a dataset's manifest with its facts (:func:`panderm.contracts.facts.with_facts`)."""
+    yield from _about_the_delivery(contract)
+    yield from _about_images(contract, dataset)
+    yield from _about_people(contract, dataset)
+
+
+def _about_the_delivery(contract: Contract) -> Iterator[Asked]:
     import great_expectations.expectations as gxe
 
-    def between(column: str, low: float | None, high: float | None) -> Any:
-        return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high)
+    least = contract.min_images
+    count = gxe.ExpectTableRowCountToBeBetween(min_value=round(least.value), severity="critical")
+    yield Asked("enough images", f"at least {least.value:.0f}", least.because, count)
+    severities: tuple[Severity, Severity] = ("critical", "warning")
+    for most, severity in zip((contract.max_quarantined, contract.usual_quarantined), severities, strict=True):
+        share = gxe.ExpectColumnMaxToBeBetween(column="quarantined_share", max_value=most.value, severity=severity)
+        name = "in quarantine" if severity == "critical" else "usually in quarantine"
+        yield Asked(name, f"at most {most.value:.0%} of the images", most.because, share, lambda seen: f"{seen:.1%}")
+    lost = gxe.ExpectColumnMaxToBeBetween(column="unaccounted_files", max_value=0, severity="critical")
+    because = "a file that is neither image nor quarantine nor metadata was skipped in silence"
+    yield Asked("counts add up", "files = images + quarantined + metadata", because, lost, lambda seen: f"{seen} unaccounted")
+    intact = gxe.ExpectColumnValuesToBeInSet(column="bytes_intact", value_set=["yes"], severity="critical")
+    expected = f"sha256 in the shard as recorded, of {contract.verify_images.value:.0f} images or all"
+    yield Asked("bytes intact", expected, contract.verify_images.because, intact)
 
-    def among(column: str, values: list[str]) -> Any:
-        return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=values)
 
-    count = gxe.ExpectTableRowCountToBeBetween(min_value=contract.min_images)
-    yield "images", f"at least {contract.min_images}", "critical", count
-    for column in ("image_id", "stored_sha256", "phash", "shard"):
-        yield f"{column} present", "in every row", "critical", gxe.ExpectColumnValuesToNotBeNull(column=column)
-    yield "image_id unique", "no two rows alike", "critical", gxe.ExpectColumnValuesToBeUnique(column="image_id")
-    yield "stored images distinct", "no two rows alike", "warning", gxe.ExpectColumnValuesToBeUnique(column="stored_sha256")
-    for column in ("delivered_sha256", "stored_sha256"):
-        hexadecimal = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=_SHA256)
-        yield f"{column} well-formed", "64 hex digits", "critical", hexadecimal
-    modalities: list[str] = list(dataset.modalities)
-    yield "modality", f"one of {', '.join(modalities)}", "critical", among("modality", modalities)
+def _about_images(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
+    import great_expectations.expectations as gxe
+
+    unique = gxe.ExpectColumnValuesToBeUnique(column="image_id", severity="critical")
+    yield Asked("image_id unique", "no two rows alike", "everything downstream is joined by it", unique)
+    safe = gxe.ExpectColumnValuesToMatchRegex(column="image_id", regex=_SAFE_ID, severity="critical")
+    yield Asked("image_id safe", "letters, digits, _ and -", "it becomes the key of a sample in a tar", safe)
+    distinct = gxe.ExpectColumnValuesToBeUnique(column="stored_sha256", severity="critical")
+    yield Asked("images distinct", "no two rows alike", "the same picture could stand on both sides of a split", distinct)
+    for column, digits in _HEX_DIGITS.items():
+        matches = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=f"^[0-9a-f]{{{digits}}}$", severity="critical")
+        yield Asked(f"{column} well-formed", f"{digits} hex digits", "curation compares it", matches)
+    for column in ("image_id", "modality", "stored_sha256", "phash", "shard", "offset", "nbytes"):
+        present = gxe.ExpectColumnValuesToNotBeNull(column=column, severity="critical")
+        yield Asked(f"{column} present", "in every row", "no stage can do without", present)
+    modalities: list[Any] = list(dataset.modalities)
+    modality = gxe.ExpectColumnValuesToBeInSet(column="modality", value_set=modalities, severity="critical")
+    yield Asked("modality", f"one of {', '.join(modalities)}", "the catalogue says what the source delivers", modality)
+    small = contract.min_side
+    side = gxe.ExpectColumnValuesToBeBetween(column="min_side", min_value=small.value, severity="critical")
+    yield Asked("smallest side", f"at least {small.value:.0f} px", small.because, side)
+
+
+def _about_people(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
+    import great_expectations.expectations as gxe
+
     if dataset.classes:
-        yield "label present", "in every row", "critical", gxe.ExpectColumnValuesToNotBeNull(column="label")
-        yield "label", f"one of {', '.join(dataset.classes)}", "critical", among("label", list(dataset.classes))
-    yield "split", "train, val, test or none", "critical", among("split", ["train", "val", "test"])
-    yield "sex", "female, male or unknown", "warning", among("sex", ["female", "male"])
-    yield "age", "0 to 120 years or unknown", "warning", between("age", 0, 120)
-    yield "skin type", "I to VI or unknown", "warning", among("skin_type", _SKIN_TYPES)
-    yield "smallest side", f"at least {contract.min_side} px", "critical", between("min_side", contract.min_side, None)
-    share = f"at most {contract.max_quarantined:.0%} of the image files"
-    yield "quarantined", share, "critical", between("quarantined_share", None, contract.max_quarantined)
-    yield "counts add up", "files = images + quarantined + metadata", "critical", among("counts_add_up", ["yes"])
-    yield "bytes intact", "sha256 of the bytes in the shard as recorded", "critical", among("bytes_intact", ["yes"])
+        classes: list[Any] = list(dataset.classes)
+        present = gxe.ExpectColumnValuesToNotBeNull(column="label", severity="critical")
+        yield Asked("label present", "in every row", "a benchmark's image without one is of no use", present)
+        label = gxe.ExpectColumnValuesToBeInSet(column="label", value_set=classes, severity="critical")
+        yield Asked("label", f"one of {', '.join(classes)}", "they are the task's classes", label)
     for column, least in (("patient_id", contract.patient_share), ("lesion_id", contract.lesion_share)):
-        if least > 0:
-            present = gxe.ExpectColumnValuesToNotBeNull(column=column, mostly=least)
-            yield f"{column} present", f"in at least {least:.0%} of the rows", "critical", present
+        namespace = f"^{dataset.patient_namespace}:."
+        named = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=namespace, severity="critical")
+        yield Asked(f"{column} in its namespace", f"{dataset.patient_namespace}:… or none", "cohorts share people by it", named)
+        if least.value > 0:
+            present = gxe.ExpectColumnValuesToNotBeNull(column=column, mostly=least.value, severity="critical")
+            yield Asked(f"{column} present", f"in at least {least.value:.0%} of the rows", least.because, present)
+    for column, (values, because) in _SETS.items():
+        among = gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list[Any](values), severity="critical")
+        yield Asked(column.replace("_", " "), f"{', '.join(values)} or unknown", because, among)
+    age = gxe.ExpectColumnValuesToBeBetween(column="age", min_value=0.0, max_value=_OLDEST, severity="critical")
+    yield Asked("age", f"0 to {_OLDEST:.0f} years or unknown", "the oldest person on record reached 122", age)
 
 
 def hold(frame: pd.DataFrame, contract: Contract, dataset: Dataset) -> tuple[Rule, ...]:
-    """Hold a manifest with its facts (columns ``min_side``, ``quarantined_share``, ...) against the contract."""
+    """Hold a manifest with its facts against the contract, as one suite."""
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off everywhere
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}  # type: ignore[assignment]
-        whole = (
-            context.data_sources.add_pandas("staged")
-            .add_dataframe_asset("manifest")
-            .add_batch_definition_whole_dataframe("all")
-        )
-        rows = list(expectations(contract, dataset))
-        suite = context.suites.add(gx.ExpectationSuite(name="contract", expectations=[row[3] for row in rows]))
-        definition = gx.ValidationDefinition(name="audit", data=whole, suite=suite)
-        results = context.validation_definitions.add(definition).run(
-            batch_parameters={"dataframe": frame}, result_format="SUMMARY"
-        )
+        asset = context.data_sources.add_pandas("staged").add_dataframe_asset("manifest")
+        whole = asset.add_batch_definition_whole_dataframe("all")
+        asked = list(expectations(contract, dataset))
+        suite = context.suites.add(gx.ExpectationSuite(name="contract", expectations=[row.expectation for row in asked]))
+        definition = context.validation_definitions.add(gx.ValidationDefinition(name="audit", data=whole, suite=suite))
+        results = definition.run(batch_parameters={"dataframe": frame}, result_format="SUMMARY")
     # Results come back grouped by column; the id each expectation was given by the suite leads back to its row.
     by_id = {result.expectation_config.id: result for result in results.results}
-    return tuple(
-        Rule(
-            name=name,
-            expected=expected,
-            seen=_seen(by_id[expectation.id]),
-            passed=bool(by_id[expectation.id].success),
-            severity=severity,
-        )
-        for (name, expected, severity, _), expectation in zip(rows, suite.expectations, strict=True)
+    return tuple(_rule(row, by_id[given.id]) for row, given in zip(asked, suite.expectations, strict=True))
+
+
+def _rule(row: Asked, result: Any) -> Rule:
+    return Rule(
+        name=row.name,
+        expected=row.expected,
+        seen=_seen(row, result),
+        passed=bool(result.success),
+        severity=row.expectation.severity,
+        because=row.because,
     )
 
 
-def _seen(result: Any) -> str:
-    if result.exception_info and result.exception_info.get("raised_exception"):
-        return str(result.exception_info["exception_message"])
+def _seen(row: Asked, result: Any) -> str:
     found = result.result
-    if "observed_value" in found:
-        return str(found["observed_value"])
-    bad, total = found.get("unexpected_count", 0), found.get("element_count", 0)
+    if found.get("observed_value") is not None:
+        return row.words(found["observed_value"])
+    bad, total, missing = (found.get(f"{name}_count") or 0 for name in ("unexpected", "element", "missing"))
+    if not total:
+        return "nothing to look at"
     if not bad:
-        return f"all {total} rows" if total else "no rows"
-    examples = ", ".join(dict.fromkeys(str(value) for value in found.get("partial_unexpected_list", [])[:3]))
-    return f"{bad} of {total} rows differ{f', such as {examples}' if examples else ''}"
+        known = total - missing
+        return f"all {total} rows" if not missing else f"{known} of {total} rows, none in the others" if known else "none given"
+    examples = ", ".join(dict.fromkeys(str(value) for value in found.get("partial_unexpected_list") or [] if value is not None))
+    return f"{bad} of {total} rows differ{f', such as {examples[:120]}' if examples else ''}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -10,14 +9,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from panderm.core.files import fsync_folder, writing
+from panderm.core.files import fsync_folder, sha256_file, writing
 from panderm.core.reasons import Reason
 from panderm.imaging.shards import ShardWriter
 from panderm.imaging.store import EXTENSIONS, Stored
 from panderm.ingestion.ledger import LEDGER, SHARDS, Ledger
 from panderm.ingestion.news import News
 
-_IN_PROGRESS = "next.tar"  # its final name carries the hash of its contents; Ledger.clean removes it after a kill
+_IN_PROGRESS = "next.tar"  # its final name carries the hash of its bytes; Ledger.clean removes it after a kill
 _ROW = [name for name in LEDGER.names if name in Stored._fields]
 
 
@@ -52,7 +51,6 @@ class Packer:
         """Write one shard and its part of the ledger; stops when the shard is full."""
         rows: list[dict[str, Any]] = []
         added: list[dict[str, Any]] = []
-        digest = hashlib.sha256()
         place = self._out / SHARDS / _IN_PROGRESS
         with writing(place) as aside, ShardWriter(aside) as writer:
             for stored in results:
@@ -60,12 +58,11 @@ class Packer:
                 rows.append(row)
                 if stored.image and row["reason"] is None and row.get("shard") is None:
                     row |= self._add(writer, stored)
-                    digest.update(bytes.fromhex(stored.stored_sha256))
                     added.append(row)
                     if len(added) == self._shard_images:
                         break
         if added:
-            name = f"{SHARDS}/{self._number:06d}-{digest.hexdigest()[:8]}.tar"
+            name = f"{SHARDS}/{self._number:06d}-{sha256_file(place)[:8]}.tar"
             os.replace(place, self._out / name)
             fsync_folder(place.parent)
             self._number += 1
