@@ -96,7 +96,7 @@ class FineTunedNetwork(nn.Module):
         """Say which parameters form a layer, for timm's layer-wise decay: stem 0, block i is i + 1, the rest last."""
         return {
             "stem": r"^encoder\.vit\.(?:cls_token|pos_embed|patch_embed)",
-            "blocks": [(r"^encoder\.vit\.blocks\.(\d+)", None), (r"^(?:fc_norm|head)", (99999,))],
+            "blocks": r"^encoder\.vit\.blocks\.(\d+)",  # what is not named (fc_norm, head) forms the last layer
         }
 
     def no_weight_decay(self) -> set[str]:

@@ -1,0 +1,234 @@
+"""Evaluate: task model + test split -> predictions, figures with patient-clustered intervals, pictures, a report.
+
+The report names by hash what it speaks of, so that the gate can bind a verdict to it. Where something serves already, its
+ONNX graphs answer the same images with their own preprocessing, for the paired comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from panderm.catalog import Benchmark
+from panderm.core.config import FrozenConfig
+from panderm.core.errors import InputError
+from panderm.core.files import building_folder, sha256_file, write_json
+from panderm.core.record import Record
+from panderm.core.tables import write_table
+from panderm.evaluation.bootstrap import LEVEL, REPLICATES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from panderm.evaluation.tables import Figure
+    from panderm.models.task_model import ModelCard
+    from panderm.tasks.diagnosis import Rows
+
+STAGE = "evaluate"
+
+
+class Config(FrozenConfig):
+    """Settings of the stage.
+
+    Attributes:
+        replicates: bootstrap replicates (paper: 1,000).
+        level: coverage of the intervals (paper: 95 %).
+        seed: of the replicates.
+        min_groups: patients (or lesions, or images) below which a class or subgroup gets no interval; measured for the
+            gate (docs/gate.md): with 15 an interval said to hold in 95 % holds in about 91 %.
+        batch: images a forward pass.
+        device: ``auto`` takes a GPU if there is one.
+    """
+
+    replicates: int = Field(default=REPLICATES, ge=100)
+    level: float = Field(default=LEVEL, gt=0.5, lt=1.0)
+    seed: int = Field(default=0, ge=0)
+    min_groups: int = Field(default=15, ge=2)
+    batch: int = Field(default=64, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+def run(
+    config: Config,
+    task: Benchmark,
+    split: Path,
+    data: Path,
+    encoder: Path,
+    model: Path,
+    features: Path,
+    champion: Path | None,
+    out: Path,
+) -> Record:
+    """Judge the task's model on its test split.
+
+    Args:
+        config: settings.
+        task: a runnable benchmark.
+        split: curate's output folder for the task.
+        data: the published datasets.
+        encoder: pretrain's output folder; a fine-tuned network does not need it.
+        model: finetune's output folder.
+        features: the feature cache.
+        champion: folder of the bundle that serves now; None before the first release.
+        out: the evaluation folder (docs/architecture.md), replaced whole.
+
+    Raises:
+        InputError: an input is missing or damaged, belongs to another task or split, or the test split has one class.
+    """
+    from panderm.evaluation.evidence import CHAMPION_PREDICTIONS_NAME, PREDICTIONS_NAME, REPORT_NAME
+    from panderm.evaluation.figures import Resampling, all_figures
+    from panderm.evaluation.plots import draw_all
+    from panderm.evaluation.tables import METRICS, predictions_frame, predictions_schema
+    from panderm.models.task_model import load_model_card
+    from panderm.tasks.diagnosis import check_two_classes, read_rows
+
+    rows = read_rows(task, split)
+    test = rows.part("test")
+    check_two_classes(task, test, "test")
+    card = load_model_card(model)
+    _check_model(task, rows, card, model)
+    schema = predictions_schema(len(task.classes))
+    predictions = predictions_frame(test, _probabilities(config, task, test, data, encoder, model, features))
+    figures = all_figures(task, predictions, Resampling(config.replicates, config.level, config.seed, config.min_groups))
+    with building_folder(out) as folder:
+        write_table(folder / PREDICTIONS_NAME, predictions, schema)
+        write_table(folder / "metrics.parquet", pd.DataFrame(figures), METRICS)
+        draw_all(folder, predictions, task.classes, task.key)
+        serving = None
+        if champion is not None:
+            theirs = predictions_frame(test, _champion_probabilities(config, task, test, data, champion))
+            write_table(folder / CHAMPION_PREDICTIONS_NAME, theirs, schema)
+            serving = _champion(champion, folder / CHAMPION_PREDICTIONS_NAME)
+        report = _report(config, task, card, model, predictions, figures, serving, folder / PREDICTIONS_NAME)
+        write_json(folder / REPORT_NAME, report)
+        record = _record(config, report, test, folder / REPORT_NAME)
+        record.save(folder)
+    return record
+
+
+def _check_model(task: Benchmark, rows: Rows, card: ModelCard, model: Path) -> None:
+    again = f"run `panderm finetune {task.key}` again"
+    if card.task != task.key:
+        raise InputError(f"{model} is a model of task {card.task!r}, not of {task.key!r}; name the folder of {task.key!r}")
+    if card.classes != task.classes:
+        raise InputError(f"{model} answers {', '.join(card.classes)}, but {task.key} has {', '.join(task.classes)}; {again}")
+    if card.split_sha256 != rows.sha256:
+        raise InputError(
+            f"{model} was fitted on another split than the one that lies there now, so it may have seen test images; {again}"
+        )
+
+
+def _probabilities(
+    config: Config, task: Benchmark, test: pd.DataFrame, data: Path, encoder: Path, model: Path, cache: Path
+) -> NDArray[np.float32]:
+    import torch
+
+    from panderm.imaging.batches import prepared_batches
+    from panderm.models.task_model import load_task_model
+    from panderm.training.features import features
+
+    loaded = load_task_model(model, encoder)
+    what = f"evaluate {task.key}"
+    if loaded.network is None:
+        answer = loaded.probabilities_of_features(features(encoder, test, data, cache, batch=config.batch, what=what))
+    else:
+        gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+        loaded.to("cuda" if gpu else "cpu")
+        batches = prepared_batches(test, data, loaded.card.preprocessing, batch=config.batch, what=what)
+        answer = np.concatenate([loaded.probabilities(pixels) for pixels in batches])
+    return _finite(answer, f"the model of {task.key}")
+
+
+def _champion_probabilities(
+    config: Config, task: Benchmark, test: pd.DataFrame, data: Path, champion: Path
+) -> NDArray[np.float32]:
+    from panderm.imaging.batches import prepared_batches
+    from panderm.serving.runner import BundleRunner
+
+    runner = BundleRunner(champion)
+    if runner.bundle.task != task.key or runner.bundle.classes != task.classes:
+        raise InputError(
+            f"the champion in {champion} answers {', '.join(runner.bundle.classes)} of {runner.bundle.task!r}, but the task is "
+            f"{task.key!r} with {', '.join(task.classes)}; roll back, or release under another key"
+        )
+    batches = prepared_batches(test, data, runner.spec, batch=config.batch, what=f"champion {task.key}")
+    return _finite(np.concatenate([runner.probabilities(pixels) for pixels in batches]), f"the champion of {task.key}")
+
+
+def _finite(probabilities: NDArray[np.float32], who: str) -> NDArray[np.float32]:
+    bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
+    if bad:
+        raise InputError(
+            f"{who} answers {bad} of {len(probabilities)} test images with NaN; its weights are broken, fit it again"
+        )
+    return probabilities
+
+
+def _champion(folder: Path, predictions: Path) -> dict[str, Any]:
+    """Name the champion: the version is that of the release it lies in; a bundle outside a repository has version 0."""
+    from panderm.serving.bundle import load_bundle
+
+    version = folder.resolve().parent.name
+    return {
+        "version": int(version) if version.isdigit() else 0,
+        "model_sha256": load_bundle(folder).model_sha256,
+        "predictions_sha256": sha256_file(predictions),
+    }
+
+
+def _report(
+    config: Config,
+    task: Benchmark,
+    card: ModelCard,
+    model: Path,
+    predictions: pd.DataFrame,
+    figures: list[Figure],
+    champion: dict[str, Any] | None,
+    table: Path,
+) -> dict[str, Any]:
+    from panderm.evaluation.metrics import confusion
+    from panderm.models.task_model import MODEL_NAME
+
+    first = figures[0]
+    return {
+        "task": task.key,
+        "protocol": card.protocol,
+        "classes": list(task.classes),
+        **_plain(first),
+        "others": {figure.metric: _plain(figure) for figure in figures[1:] if figure.scope == "overall"},
+        "confusion": confusion(predictions).tolist(),
+        "absent_classes": [name for index, name in enumerate(task.classes) if not (predictions["target"] == index).any()],
+        "replicates": config.replicates,
+        "level": config.level,
+        "seed": config.seed,
+        "champion": champion,
+        "model_sha256": sha256_file(model / MODEL_NAME),
+        "encoder_sha256": card.encoder_sha256,
+        "split_sha256": card.split_sha256,
+        "preprocessing_sha256": card.preprocessing_sha256,
+        "predictions_sha256": sha256_file(table),
+    }
+
+
+def _plain(figure: Figure) -> dict[str, Any]:
+    """Return a figure as JSON values; what is undefined becomes null."""
+    ends = {name: getattr(figure, name) for name in ("value", "low", "high")}
+    known = {name: None if math.isnan(value) else value for name, value in ends.items()}
+    return {"metric": figure.metric, **known, "n": figure.n, "groups": figure.groups}
+
+
+def _record(config: Config, report: dict[str, Any], test: pd.DataFrame, path: Path) -> Record:
+    hashes = {name: report[f"{name}_sha256"] for name in ("model", "split", "preprocessing", "predictions")}
+    return Record(
+        stage=STAGE,
+        key=report["task"],
+        counts={"images": len(test), "groups": int(test["group"].nunique())},
+        hashes={"report": sha256_file(path), **hashes},
+        values={name: report[name] for name in ("metric", "value", "low", "high", "protocol", "champion", "absent_classes")},
+        config=config.model_dump(mode="json", exclude={"device", "batch"}),
+    )

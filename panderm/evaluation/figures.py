@@ -1,0 +1,94 @@
+"""All figures of an evaluation with their intervals: overall, by class, by subgroup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from panderm.catalog import Benchmark
+from panderm.evaluation.bootstrap import LEVEL, REPLICATES, Interval, Statistic, cluster_bootstrap
+from panderm.evaluation.evidence import primary_statistic
+from panderm.evaluation.metrics import class_statistics, statistics
+from panderm.evaluation.subgroups import SUBGROUPS, subgroup
+from panderm.evaluation.tables import Figure
+
+
+class Resampling(NamedTuple):
+    """How intervals are made.
+
+    Attributes:
+        replicates: bootstrap replicates.
+        level: coverage.
+        seed: of the draw.
+        min_groups: patients (or lesions, or images) below which a class or subgroup gets no interval.
+    """
+
+    replicates: int = REPLICATES
+    level: float = LEVEL
+    seed: int = 0
+    min_groups: int = 15
+
+
+def all_figures(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> list[Figure]:
+    """Return every figure of a task's predictions; the task's primary metric is the first."""
+    return [
+        *_overall(task, predictions, how),
+        *_by_class(task, predictions, how),
+        *_by_subgroup(task, predictions, how),
+    ]
+
+
+def _overall(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Iterator[Figure]:
+    found = statistics(predictions)
+    found = {task.metric: primary_statistic(task, predictions, len(task.classes))} | {
+        name: statistic for name, statistic in found.items() if name != task.metric
+    }
+    for name, statistic in found.items():
+        yield _figure(("overall", "", name), statistic, predictions, predictions, how, always=True)
+
+
+def _by_class(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Iterator[Figure]:
+    for index, name in enumerate(task.classes):
+        members = predictions[predictions["target"] == index]
+        for metric, statistic in class_statistics(predictions, index).items():
+            yield _figure(("class", name, metric), statistic, predictions, members, how)
+
+
+def _by_subgroup(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Iterator[Figure]:
+    for column in SUBGROUPS:
+        names = subgroup(predictions, column)
+        for name in sorted(names.dropna().unique()):
+            members = predictions[(names == name).to_numpy()]
+            statistic = primary_statistic(task, members, len(task.classes))
+            yield _figure(("subgroup", f"{column}={name}", task.metric), statistic, members, members, how)
+
+
+def _figure(
+    what: tuple[str, str, str],
+    statistic: Statistic,
+    rows: pd.DataFrame,
+    members: pd.DataFrame,
+    how: Resampling,
+    always: bool = False,
+) -> Figure:
+    """Return a figure on ``rows``; ``members`` are the images that it speaks of and that have to be enough."""
+    groups, images = int(members["group"].nunique()), len(members)
+    value = statistic(np.ones(len(rows))) if len(rows) else math.nan
+    if math.isnan(value):
+        reason = "no image" if members.empty else "undefined: another class or this one is missing"
+        return Figure(*what, math.nan, math.nan, math.nan, images, groups, reason)
+    if groups < how.min_groups and not always:
+        reason = f"{groups} patients or lesions, an interval needs {how.min_groups}"
+        return Figure(*what, value, math.nan, math.nan, images, groups, reason)
+    interval = interval_of(statistic, rows, how)
+    few = "too few replicates have the classes it needs" if math.isnan(interval.low) else None
+    return Figure(*what, value, interval.low, interval.high, images, groups, few)
+
+
+def interval_of(statistic: Statistic, rows: pd.DataFrame, how: Resampling) -> Interval:
+    """Return a statistic on predictions with its patient-clustered interval."""
+    return cluster_bootstrap(statistic, rows["group"].to_numpy(), replicates=how.replicates, seed=how.seed, level=how.level)

@@ -1,0 +1,172 @@
+"""Figures on a predictions table, each as a statistic of row weights, so that every one of them gets a clustered interval.
+
+Definitions are scikit-learn's where it has one. A mean over classes is taken over the classes that the (re)drawn rows have;
+``macro_recall`` is over all that are true or predicted, as scikit-learn does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from panderm.evaluation.bootstrap import Statistic, Weight, auroc_statistic, weighted_f1_statistic
+from panderm.evaluation.tables import probabilities_of
+
+Targets = NDArray[np.intp]
+Scores = NDArray[np.float64]
+BINS = 15
+"""Bins of the calibration error (Guo et al., On Calibration of Modern Neural Networks, 2017)."""
+
+
+def statistics(predictions: pd.DataFrame) -> dict[str, Statistic]:
+    """Return the overall statistics of a predictions table by name.
+
+    For two classes, ``auroc``, ``aupr`` and ``brier`` are those of the second, the positive one; for more, AUROC and AUPR
+    are means of one class against the rest, ``auroc_ovo`` is the mean over pairs (the public code's), and the Brier score
+    is summed over the classes. ``kappa`` has quadratic weights in the order of the classes (the public code reports it).
+    """
+    target, scores = predictions["target"].to_numpy(dtype=np.intp), probabilities_of(predictions)
+    classes, predicted = scores.shape[1], scores.argmax(axis=1)
+    cells: Targets = target * classes + predicted
+    found = {
+        "accuracy": _mean_of((predicted == target).astype(np.float64)),
+        "balanced_accuracy": _of_confusion(cells, classes, _balanced_accuracy),
+        "macro_recall": _of_confusion(cells, classes, _macro_recall),
+        "weighted_f1": weighted_f1_statistic(target, predicted, classes),
+        "kappa": _of_confusion(cells, classes, _kappa),
+        "auroc": _macro(auroc_statistic, target, scores),
+        "aupr": _macro(aupr_statistic, target, scores),
+        "brier": _mean_of(_brier(target, scores)),
+        "calibration_error": calibration_statistic(target, scores),
+    }
+    if classes > 2:
+        found["auroc_ovo"] = _one_versus_one(target, scores)
+    return found
+
+
+def class_statistics(predictions: pd.DataFrame, index: int) -> dict[str, Statistic]:
+    """Return sensitivity, specificity and AUROC of one class against the rest."""
+    target, scores = predictions["target"].to_numpy(dtype=np.intp), probabilities_of(predictions)
+    mine, said = target == index, scores.argmax(axis=1) == index
+    return {
+        "sensitivity": _share(said, mine),
+        "specificity": _share(~said, ~mine),
+        "auroc": auroc_statistic(mine, scores[:, index]),
+    }
+
+
+def confusion(predictions: pd.DataFrame) -> NDArray[np.int64]:
+    """Return counts (C, C): rows are true classes, columns predicted ones."""
+    classes = probabilities_of(predictions).shape[1]
+    cells = predictions["target"].to_numpy(dtype=np.intp) * classes + predictions["predicted"].to_numpy(dtype=np.intp)
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+
+
+def _mean_of(values: Scores) -> Statistic:
+    return lambda weight: float(weight @ values / weight.sum()) if weight.sum() else float("nan")
+
+
+def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
+    def statistic(weight: Weight) -> float:
+        total = weight[among].sum()
+        return float(weight[among & hit].sum() / total) if total else float("nan")
+
+    return statistic
+
+
+def _of_confusion(cells: Targets, classes: int, figure: Callable[[Scores], float]) -> Statistic:
+    def statistic(weight: Weight) -> float:
+        table = np.bincount(cells, weights=weight, minlength=classes**2).astype(np.float64)
+        return figure(table.reshape(classes, classes))
+
+    return statistic
+
+
+def _balanced_accuracy(table: Scores) -> float:
+    support = table.sum(axis=1)
+    true = support > 0
+    return float((table.diagonal()[true] / support[true]).mean()) if true.any() else float("nan")
+
+
+def _macro_recall(table: Scores) -> float:
+    support = table.sum(axis=1)
+    seen = (support + table.sum(axis=0)) > 0
+    recall = np.divide(table.diagonal(), support, out=np.zeros(len(table)), where=support > 0)
+    return float(recall[seen].mean()) if seen.any() else float("nan")
+
+
+def _kappa(table: Scores) -> float:
+    distance = np.subtract.outer(np.arange(len(table)), np.arange(len(table))) ** 2
+    total = table.sum()
+    by_chance = float((distance * np.outer(table.sum(axis=1), table.sum(axis=0))).sum())
+    return 1 - float((distance * table).sum()) * float(total) / by_chance if by_chance else float("nan")
+
+
+def _macro(figure: Callable[[NDArray[np.bool_], Scores], Statistic], target: Targets, scores: Scores) -> Statistic:
+    """The positive class's figure for two classes, else the mean of one against the rest over the classes present."""
+    if scores.shape[1] == 2:
+        return figure(target == 1, scores[:, 1])
+    return _mean_over([figure(target == index, scores[:, index]) for index in range(scores.shape[1])])
+
+
+def _mean_over(parts: list[Statistic]) -> Statistic:
+    def statistic(weight: Weight) -> float:
+        values = np.array([part(weight) for part in parts])
+        defined = values[~np.isnan(values)]
+        return float(defined.mean()) if len(defined) else float("nan")
+
+    return statistic
+
+
+def _one_versus_one(target: Targets, scores: Scores) -> Statistic:
+    """AUROC of each ordered pair of classes on their rows alone, averaged (Hand and Till, 2001)."""
+    parts: list[Statistic] = []
+    for one in range(scores.shape[1]):
+        for other in range(scores.shape[1]):
+            rows = np.flatnonzero((target == one) | (target == other))
+            if one != other and len(rows):
+                inner = auroc_statistic(target[rows] == one, scores[rows, one])
+                parts.append(lambda weight, inner=inner, rows=rows: inner(weight[rows]))  # type: ignore[misc]
+    return _mean_over(parts)
+
+
+def aupr_statistic(target: NDArray[np.bool_], score: Scores) -> Statistic:
+    """Return the average precision as a statistic of the row weights; NaN without a positive row."""
+    _, rank = np.unique(-score, return_inverse=True)
+    levels = int(rank.max(initial=-1)) + 1
+
+    def statistic(weight: Weight) -> float:
+        right = np.cumsum(np.bincount(rank, weights=weight * target, minlength=levels))
+        named = np.cumsum(np.bincount(rank, weights=weight, minlength=levels))
+        if not len(right) or right[-1] == 0 or right[-1] == named[-1]:
+            return float("nan")
+        precision = np.divide(right, named, out=np.zeros(levels), where=named > 0)
+        return float(np.diff(right, prepend=0.0) @ precision / right[-1])
+
+    return statistic
+
+
+def _brier(target: Targets, scores: Scores) -> Scores:
+    squared = (scores - np.eye(scores.shape[1])[target]) ** 2
+    return squared[:, 1] if scores.shape[1] == 2 else squared.sum(axis=1)
+
+
+def calibration_bins(scores: Scores, bins: int = BINS) -> Targets:
+    """Return the bin (0 .. bins - 1) of each row's largest probability; bins are equally wide over 0..1."""
+    place: Targets = np.minimum((scores.max(axis=1) * bins).astype(np.intp), bins - 1)
+    return place
+
+
+def calibration_statistic(target: Targets, scores: Scores, bins: int = BINS) -> Statistic:
+    """Return the expected calibration error of the likeliest class: |accuracy - confidence| averaged over bins."""
+    place, confidence = calibration_bins(scores, bins), scores.max(axis=1)
+    gap = (scores.argmax(axis=1) == target) - confidence
+
+    def statistic(weight: Weight) -> float:
+        total = weight.sum()
+        return float(np.abs(np.bincount(place, weights=weight * gap, minlength=bins)).sum() / total) if total else float("nan")
+
+    return statistic

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from panderm.evaluation.metrics import calibration_statistic, class_statistics, confusion, statistics
+
+
+def table(rng: np.random.Generator, rows: int, classes: int) -> pd.DataFrame:
+    scores = rng.dirichlet(np.ones(classes), rows).round(2)  # rounded: ties
+    frame = pd.DataFrame({f"p_{n}": scores[:, n] for n in range(classes)})
+    return frame.assign(target=rng.integers(0, classes, rows), predicted=scores.argmax(axis=1))
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("seed", range(3))
+def test_statistics__agree_with_scikit_learn_under_weights(classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame = table(rng, 200, classes)
+    weight = rng.integers(0, 4, 200).astype(float)
+    scores = frame[[f"p_{n}" for n in range(classes)]].to_numpy()
+    target, predicted = frame["target"].to_numpy(), frame["predicted"].to_numpy()
+    seen = {name: statistic(weight) for name, statistic in statistics(frame).items()}
+    columns = [1] if classes == 2 else list(range(classes))
+    expected = {
+        "accuracy": sk.accuracy_score(target, predicted, sample_weight=weight),
+        "balanced_accuracy": sk.balanced_accuracy_score(target, predicted, sample_weight=weight),
+        "macro_recall": sk.recall_score(target, predicted, average="macro", sample_weight=weight),
+        "weighted_f1": sk.f1_score(target, predicted, average="weighted", sample_weight=weight),
+        "kappa": sk.cohen_kappa_score(target, predicted, weights="quadratic", sample_weight=weight),
+        "auroc": np.mean([sk.roc_auc_score(target == n, scores[:, n], sample_weight=weight) for n in columns]),
+        "aupr": np.mean([sk.average_precision_score(target == n, scores[:, n], sample_weight=weight) for n in columns]),
+    }
+    for name, value in expected.items():
+        assert seen[name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_statistics__one_versus_one_agrees_with_scikit_learn() -> None:
+    frame = table(np.random.default_rng(0), 150, 4)
+    scores = frame[[f"p_{n}" for n in range(4)]].to_numpy()
+    scores = scores / scores.sum(axis=1, keepdims=True)
+    frame[[f"p_{n}" for n in range(4)]] = scores
+    expected = sk.roc_auc_score(frame["target"], scores, multi_class="ovo", average="macro")
+    assert statistics(frame)["auroc_ovo"](np.ones(150)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_statistics__brier_of_two_classes_is_the_positive_ones() -> None:
+    frame = table(np.random.default_rng(1), 80, 2)
+    expected = sk.brier_score_loss(frame["target"], frame["p_1"])
+    assert statistics(frame)["brier"](np.ones(80)) == pytest.approx(expected)
+
+
+def test_statistics__a_class_that_is_absent_is_left_out_of_the_mean() -> None:
+    frame = table(np.random.default_rng(2), 60, 3)
+    frame = frame[frame["target"] != 2]
+    aurocs = [sk.roc_auc_score(frame["target"] == n, frame[f"p_{n}"]) for n in (0, 1)]
+    assert statistics(frame)["auroc"](np.ones(len(frame))) == pytest.approx(np.mean(aurocs))
+
+
+def test_class_statistics__sensitivity_and_specificity_come_from_the_confusion() -> None:
+    frame = table(np.random.default_rng(3), 120, 3)
+    counts = confusion(frame)
+    seen = {name: statistic(np.ones(120)) for name, statistic in class_statistics(frame, 1).items()}
+    assert seen["sensitivity"] == pytest.approx(counts[1, 1] / counts[1].sum())
+    others = np.delete(counts, 1, axis=0)
+    assert seen["specificity"] == pytest.approx(1 - others[:, 1].sum() / others.sum())
+
+
+def test_calibration_statistic__is_the_gap_of_confidence_and_accuracy() -> None:
+    scores = np.tile([0.8, 0.2], (10, 1))
+    target = np.array([0] * 5 + [1] * 5)
+    assert calibration_statistic(target, scores)(np.ones(10)) == pytest.approx(0.3)
+    weight = np.array([8.0, 0, 0, 0, 0, 2, 0, 0, 0, 0])
+    assert calibration_statistic(target, scores)(weight) == pytest.approx(0.0)
