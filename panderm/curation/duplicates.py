@@ -1,9 +1,10 @@
 """Images that are the same: by bytes, or by perceptual hash and then by their pixels.
 
-A 64-bit hash proposes and the pixels decide: alone, the hash takes one in 35,000 pairs of *different* dermoscopic
+A 64-bit hash proposes and the pixels decide: alone, the hash takes one in 7,000 pairs of *different* dermoscopic
 lesions for the same picture at the distance that catches re-compressed copies, which at two million images joins nearly
-everything. Mirrored and turned copies are found too, because a mirrored image's hash is nearly the hash with the odd
-frequencies' bits inverted, so no image needs to be opened for proposing. Numbers: ``benchmarks/phash_distance.py``.
+everything; the pixels leave one in a million. Mirrored and turned copies are found too: a mirrored image's hash is
+nearly the hash with the odd frequencies' bits inverted, so no image needs to be opened for proposing. Numbers:
+``docs/curation.md``, by ``benchmarks/phash_distance.py``.
 
 Not caught: crops of more than a few percent, turns by other angles, another photograph of the same lesion.
 """

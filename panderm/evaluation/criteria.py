@@ -115,7 +115,7 @@ def judge_champion(evidence: Evidence, limits: Thresholds) -> Criterion:
     )
     outcome = decide(difference, -limits.margin)
     words = {
-        Outcome.PASS: f"so it is worse by no more than the margin of {limits.margin:g}",
+        Outcome.PASS: f"so it is not worse by more than the margin of {limits.margin:g}",
         Outcome.FAIL: f"so it is worse by more than the margin of {limits.margin:g}",
         Outcome.INSUFFICIENT: f"which does not settle whether it is worse by more than the margin of {limits.margin:g}",
     }[outcome]
