@@ -31,7 +31,7 @@ THUMBNAIL = 32
 """Side of the pictures compared, pixels; 16 tells tissue tiles from their re-compressed copies less well (measured)."""
 
 _TABLES, _TABLE_BITS = 4, 16  # multi-index hashing: four 16-bit parts of the hash, one look-up table each
-_FLAT_BELOW = 200_000  # hashes; there both searches take about 6 minutes on one core, below the flat one is faster (measured)
+_FLAT_BELOW = 200_000  # hashes; multi-index hashing takes 6 minutes there on one core (measured), flat as much (from 20,000)
 _READ, _COMPARE = 256, 50_000  # images a reading job; pairs compared at a time (600 MB of float32)
 
 
