@@ -18,7 +18,7 @@ from pydantic import Field
 from panderm import __version__
 from panderm.catalog import Dataset
 from panderm.contracts.contract import Audit, Contract, contract_of
-from panderm.contracts.facts import with_facts
+from panderm.contracts.facts import of_delivery, of_images
 from panderm.contracts.page import page
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, Refused
@@ -63,14 +63,14 @@ def audit(config: Config, dataset: Dataset, staged: Path) -> Audit:
     record = Record.load(staged)
     manifest = read_table(staged / MANIFEST_NAME, MANIFEST)
     quarantine = read_table(staged / QUARANTINE_NAME, QUARANTINE)
-    frame = with_facts(manifest, quarantine, record.counts, staged, round(contract.verify_images.value))
-    bound = _hashes(staged) | {"judged_by": _judged_by(contract, frame)}
+    images = of_images(manifest, staged, round(contract.verify_images.value))
+    bound = _hashes(staged) | {"judged_by": _judged_by(contract, images)}
     former = _former(staged)
     if former is not None and former.dataset == dataset.key and former.model_dump(include=set(bound)) == bound:
         return former
     from panderm.contracts.rules import hold
 
-    rules = hold(frame, contract, dataset)
+    rules = hold(of_delivery(manifest, quarantine, record.counts), images, contract, dataset)
     result = Audit(
         dataset=dataset.key,
         passed=all(rule.passed for rule in rules if rule.severity == "critical"),
@@ -90,8 +90,8 @@ def _hashes(staged: Path) -> dict[str, str]:
     return {f"{key}_sha256": sha256_file(staged / name) for key, name in names.items()}
 
 
-def _judged_by(contract: Contract, frame: pd.DataFrame) -> str:
-    damaged = frame.index[frame["bytes_intact"] == "no"].tolist()
+def _judged_by(contract: Contract, images: pd.DataFrame) -> str:
+    damaged = images.index[images["bytes_intact"] == "no"].tolist()
     return sha256_json([contract.model_dump(), damaged, __version__, version("great-expectations")])
 
 
@@ -148,7 +148,9 @@ def _passing(dataset: Dataset, staged: Path) -> Audit:
         raise Refused(f"{dataset.key} was ingested anew since its audit; {again}")
     if not result.passed or result.broken:
         broken = "; ".join(f"{rule.name}: {rule.seen}, expected {rule.expected}" for rule in result.broken)
-        raise Refused(f"{dataset.key} does not meet its contract ({broken}); see {staged / PAGE_NAME}")
+        refused = ", ".join(f"{count} {reason}" for reason, count in result.reasons.items())
+        seen = f"{broken}; in quarantine are {refused}" if refused else broken
+        raise Refused(f"{dataset.key} does not meet its contract ({seen}); see {staged / PAGE_NAME}")
     return result
 
 

@@ -192,11 +192,13 @@ def test_audit__finds_damaged_and_missing_bytes(staged: Staged) -> None:
     assert [rule.seen for rule in staged.audit().broken] == ["6 of 6 rows differ, such as no"]
 
 
-def test_audit__an_empty_manifest_is_no_delivery(staged: Staged) -> None:
+def test_audit__a_delivery_without_one_good_image(staged: Staged) -> None:
     staged.manifest = empty(MANIFEST)
-    staged.save()
-    result = staged.audit()
-    assert ("enough images", "0") in [(rule.name, rule.seen) for rule in result.broken]
+    staged.refuse(9, "missing_column")
+    seen = [(rule.name, rule.seen) for rule in staged.audit().broken]
+    assert seen == [("enough images", "0"), ("in quarantine", "100.0%")]
+    with pytest.raises(Refused, match="in quarantine are 9 missing_column"):
+        staged.publish()
 
 
 def test_audit__two_images_with_the_same_pixels(staged: Staged) -> None:
@@ -265,7 +267,7 @@ def test_contracts__cover_the_catalogue_and_say_why() -> None:
 
 
 def test_facts__verify_reads_an_even_spread(staged: Staged) -> None:
-    frame = facts.with_facts(staged.manifest, staged.quarantine, Record.load(staged.folder).counts, staged.folder, verify=3)
+    frame = facts.of_images(staged.manifest, staged.folder, verify=3)
     assert frame["bytes_intact"].fillna("-").tolist() == ["yes", "-", "yes", "-", "-", "yes"]
 
 

@@ -1,4 +1,4 @@
-"""What an expectation cannot compute from the manifest alone, as columns of its own."""
+"""What an expectation cannot compute from the manifest alone, as columns."""
 
 from __future__ import annotations
 
@@ -16,33 +16,40 @@ OTHER_SCOPE = (Reason.HELD_OUT.value, Reason.OUT_OF_SCOPE.value)
 """Reasons that say nothing against a delivery: the images are good, but another data set's."""
 
 
-def with_facts(
-    manifest: pd.DataFrame, quarantine: pd.DataFrame, counts: dict[str, int], staged: Path, verify: int
-) -> pd.DataFrame:
-    """Return the manifest with ``min_side``, ``quarantined_share``, ``unaccounted_files`` and ``bytes_intact``.
+def of_delivery(manifest: pd.DataFrame, quarantine: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
+    """Return one row about the whole delivery: ``images``, ``quarantined_share``, ``unaccounted_files``.
+
+    A table of its own, so that a delivery without a single good image is judged like any other.
 
     Args:
         manifest: the staged manifest.
         quarantine: the staged quarantine table.
         counts: ingest's counts.
+    """
+    here = counts["images"] - counts["kept_images"]
+    refused = counts["quarantined_files"] - int(quarantine["reason"].isin(OTHER_SCOPE).sum())
+    recorded = here + counts["quarantined_files"] + counts["metadata_files"]
+    in_tables = (len(manifest), len(quarantine)) == (counts["images"], counts["quarantined_files"] + counts["quarantined_rows"])
+    facts = {
+        "images": len(manifest),
+        "quarantined_share": refused / max(1, counts["images"] + refused),
+        "unaccounted_files": abs(counts["files_in_landing"] - recorded) if in_tables else counts["files_in_landing"],
+    }
+    return pd.DataFrame([facts])
+
+
+def of_images(manifest: pd.DataFrame, staged: Path, verify: int) -> pd.DataFrame:
+    """Return the manifest with ``min_side`` and ``bytes_intact`` (``yes``, ``no``, null where not read back).
+
+    Args:
+        manifest: the staged manifest.
         staged: folder of the shards.
         verify: how many images, spread evenly, are read back.
     """
-    here = counts["images"] - counts["kept_images"]
-    other = int(quarantine["reason"].isin(OTHER_SCOPE).sum())
-    refused = counts["quarantined_files"] - other
-    recorded = here + counts["quarantined_files"] + counts["metadata_files"]
-    in_tables = (len(manifest), len(quarantine)) == (counts["images"], counts["quarantined_files"] + counts["quarantined_rows"])
-    return manifest.assign(
-        min_side=manifest[["width", "height"]].min(axis=1),
-        quarantined_share=refused / max(1, counts["images"] + refused),
-        unaccounted_files=abs(counts["files_in_landing"] - recorded) if in_tables else counts["files_in_landing"],
-        bytes_intact=_intact(manifest, staged, verify),
-    )
+    return manifest.assign(min_side=manifest[["width", "height"]].min(axis=1), bytes_intact=_intact(manifest, staged, verify))
 
 
 def _intact(manifest: pd.DataFrame, staged: Path, verify: int) -> pd.Series:
-    """Return per row ``yes`` or ``no`` for images that were read back, None for those that were not."""
     chosen = set(np.linspace(0, len(manifest) - 1, min(verify, len(manifest)), dtype=int).tolist()) if len(manifest) else set()
     reader = ShardReader(staged)
     rows = zip(*(manifest[name] for name in ("shard", "offset", "nbytes", "stored_sha256")), strict=True)

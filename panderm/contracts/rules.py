@@ -33,18 +33,12 @@ class Asked(NamedTuple):
     words: Callable[[Any], str] = str  # observed value -> words
 
 
-def expectations(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
-    """Yield the rules for a dataset's manifest with its facts (:func:`panderm.contracts.facts.with_facts`)."""
-    yield from _about_the_delivery(contract)
-    yield from _about_images(contract, dataset)
-    yield from _about_people(contract, dataset)
-
-
-def _about_the_delivery(contract: Contract) -> Iterator[Asked]:
+def about_the_delivery(contract: Contract) -> Iterator[Asked]:
+    """Yield the rules for :func:`panderm.contracts.facts.of_delivery`."""
     import great_expectations.expectations as gxe
 
     least = contract.min_images
-    count = gxe.ExpectTableRowCountToBeBetween(min_value=round(least.value), severity="critical")
+    count = gxe.ExpectColumnMinToBeBetween(column="images", min_value=least.value, severity="critical")
     yield Asked("enough images", f"at least {least.value:.0f}", least.because, count)
     severities: tuple[Severity, Severity] = ("critical", "warning")
     for most, severity in zip((contract.max_quarantined, contract.usual_quarantined), severities, strict=True):
@@ -54,14 +48,20 @@ def _about_the_delivery(contract: Contract) -> Iterator[Asked]:
     lost = gxe.ExpectColumnMaxToBeBetween(column="unaccounted_files", max_value=0, severity="critical")
     because = "a file that is neither image nor quarantine nor metadata was skipped in silence"
     yield Asked("counts add up", "files = images + quarantined + metadata", because, lost, lambda seen: f"{seen} unaccounted")
+
+
+def about_the_images(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
+    """Yield the rules for :func:`panderm.contracts.facts.of_images`."""
+    yield from _about_pictures(contract, dataset)
+    yield from _about_people(contract, dataset)
+
+
+def _about_pictures(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
+    import great_expectations.expectations as gxe
+
     intact = gxe.ExpectColumnValuesToBeInSet(column="bytes_intact", value_set=["yes"], severity="critical")
     expected = f"sha256 in the shard as recorded, of {contract.verify_images.value:.0f} images or all"
     yield Asked("bytes intact", expected, contract.verify_images.because, intact)
-
-
-def _about_images(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
-    import great_expectations.expectations as gxe
-
     unique = gxe.ExpectColumnValuesToBeUnique(column="image_id", severity="critical")
     yield Asked("image_id unique", "no two rows alike", "everything downstream is joined by it", unique)
     safe = gxe.ExpectColumnValuesToMatchRegex(column="image_id", regex=_SAFE_ID, severity="critical")
@@ -105,20 +105,34 @@ def _about_people(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
     yield Asked("age", f"0 to {_OLDEST:.0f} years or unknown", "the oldest person on record reached 122", age)
 
 
-def hold(frame: pd.DataFrame, contract: Contract, dataset: Dataset) -> tuple[Rule, ...]:
-    """Hold a manifest with its facts against the contract, as one suite."""
+def hold(delivery: pd.DataFrame, images: pd.DataFrame, contract: Contract, dataset: Dataset) -> tuple[Rule, ...]:
+    """Hold a delivery against its contract.
+
+    Args:
+        delivery: :func:`panderm.contracts.facts.of_delivery`'s row.
+        images: :func:`panderm.contracts.facts.of_images`'s rows.
+        contract: the thresholds.
+        dataset: what was delivered.
+    """
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that cannot be switched off everywhere
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}  # type: ignore[assignment]
-        asset = context.data_sources.add_pandas("staged").add_dataframe_asset("manifest")
-        whole = asset.add_batch_definition_whole_dataframe("all")
-        asked = list(expectations(contract, dataset))
-        suite = context.suites.add(gx.ExpectationSuite(name="contract", expectations=[row.expectation for row in asked]))
-        definition = context.validation_definitions.add(gx.ValidationDefinition(name="audit", data=whole, suite=suite))
-        results = definition.run(batch_parameters={"dataframe": frame}, result_format="SUMMARY")
+        rules = _held(context, "delivery", delivery, list(about_the_delivery(contract)))
+        return rules + _held(context, "images", images, list(about_the_images(contract, dataset)))
+
+
+def _held(context: Any, name: str, frame: pd.DataFrame, asked: list[Asked]) -> tuple[Rule, ...]:
+    """Run one suite over one table."""
+    import great_expectations as gx
+
+    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+    whole = asset.add_batch_definition_whole_dataframe("all")
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=[row.expectation for row in asked]))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=whole, suite=suite))
+    results = definition.run(batch_parameters={"dataframe": frame}, result_format="SUMMARY")
     # Results come back grouped by column; the id each expectation was given by the suite leads back to its row.
     by_id = {result.expectation_config.id: result for result in results.results}
     return tuple(_rule(row, by_id[given.id]) for row, given in zip(asked, suite.expectations, strict=True))

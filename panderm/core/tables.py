@@ -43,10 +43,10 @@ MANIFEST = pa.schema(
         ("delivered_bytes", pa.int64()),
         ("delivered_format", _TEXT),  # JPEG | PNG | ...
         ("stored_sha256", _TEXT),
-        ("phash", _TEXT),  # 64-bit perceptual hash of the stored pixels, 16 hex digits
+        ("phash", _TEXT),  # 64-bit perceptual hash of the upright picture, 16 hex digits
         ("width", pa.int32()),  # of the stored image, pixels, orientation applied
         ("height", pa.int32()),
-        ("shard", _TEXT),  # shard file, relative to the dataset's folder, e.g. shards/000000.tar
+        ("shard", _TEXT),  # shard file, relative to the dataset's folder, e.g. shards/000000-1c37d980.tar
         ("offset", pa.int64()),  # where the image's bytes start in the shard file
         ("nbytes", pa.int64()),  # how many they are: shard[offset:offset+nbytes] is the image file
     ]
@@ -57,7 +57,7 @@ QUARANTINE = pa.schema(
     [
         ("dataset", _TEXT),
         ("path", _TEXT),  # relative to the landing folder; for a metadata row without a file, the file it names
-        ("reason", _TEXT),  # a panderm.imaging.reasons.Reason value
+        ("reason", _TEXT),  # a panderm.core.reasons.Reason value
         ("detail", _TEXT),  # one sentence
         ("delivered_sha256", _TEXT),  # null where there is no file
         ("delivered_bytes", pa.int64()),
@@ -72,7 +72,7 @@ CORPUS = pa.schema(
         ("modality", _TEXT),
         ("patient_id", _TEXT),
         ("lesion_id", _TEXT),
-        ("shard", _TEXT),  # relative to data/, e.g. mym/shards/000000.tar
+        ("shard", _TEXT),  # relative to data/, e.g. mym/shards/000000-1c37d980.tar
         ("offset", pa.int64()),
         ("nbytes", pa.int64()),
         ("stored_sha256", _TEXT),

@@ -117,7 +117,8 @@ def _open(data: bytes, pixel_cap: int) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise UndecodableImage("too_many_pixels", f"{error}; at most {pixel_cap:,} pixels are decoded") from error
+        sentence = f"the image has far more than {pixel_cap:,} pixels, the most that are decoded"
+        raise UndecodableImage("too_many_pixels", sentence) from error
     except (UnidentifiedImageError, *_DAMAGED) as error:
         known = [name for start, name in _REFUSED.items() if data.startswith(start)]
         known += ["HEIC or another ISO media file"] if data[4:8] == b"ftyp" else []

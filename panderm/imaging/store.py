@@ -24,8 +24,8 @@ class Rules(NamedTuple):
     Attributes:
         pixel_cap: largest image decoded, pixels.
         byte_cap: largest image file read, bytes; 300 MB is an uncompressed 100-megapixel photo.
-        jpeg_quality: 95 at 4:4:4, the last step before file sizes double: on the HAM10000 subset it keeps 43 dB against
-            the delivered pixels (docs/data.md).
+        jpeg_quality: 95 at 4:4:4: 54 dB against the delivered pixels of the HAM10000 subset, and the last step before
+            files double in size (docs/data.md).
     """
 
     pixel_cap: int = PIXEL_CAP
