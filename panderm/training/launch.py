@@ -172,5 +172,6 @@ def worker_main(run: Callable[[Path], None]) -> None:
     try:
         run(Path(sys.argv[1]))
     except PanDermError as error:
-        print(f"{ERROR_PREFIX}{error}", flush=True)
+        sys.stdout.write(f"{ERROR_PREFIX}{error}\n")  # one write, so that lines of several processes stay apart
+        sys.stdout.flush()
         sys.exit(STATUS_ERROR)

@@ -6,6 +6,7 @@ import torch
 from panderm.models.alignment import MaskedAlignment, in_order, losses
 from panderm.models.encoder import EncoderConfig, build_encoder
 from panderm.models.regressor import Regressor, RegressorConfig
+from panderm.training.recipe import preset
 
 ENCODER = EncoderConfig(image_size=32, patch_size=8, width=32, depth=1, heads=4)
 
@@ -62,3 +63,15 @@ def test_alignment__the_masked_pixels_are_never_seen() -> None:
             row, column = divmod(patch, 4)
             image[:, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 100.0
     assert torch.equal(alignment.predict(images, keep, masked), alignment.predict(hidden, keep, masked))
+
+
+def test_alignment__the_large_preset_has_the_released_size() -> None:
+    """The released file holds 354.66 million values, ours differ by what is frozen, unused or zero by construction."""
+    recipe = preset("large")
+    with torch.device("meta"):
+        encoder = build_encoder(recipe.encoder)
+        regressor = Regressor(recipe.regressor, recipe.encoder.width, recipe.encoder.grid)
+        alignment = MaskedAlignment(encoder, regressor, teacher_width=768)
+    ours = sum(parameter.numel() for parameter in alignment.parameters())
+    key_biases, second_table, unused_norm = 24 * 1024, 197 * 1024, 2 * 1024
+    assert round((ours - key_biases + second_table + unused_norm) / 1e6, 2) == 354.66

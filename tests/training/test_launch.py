@@ -26,7 +26,9 @@ def wait_for(condition: Callable[[], object], seconds: float = 40.0) -> None:
 
 @pytest.mark.slow
 def test_launch__streams_lines_and_sets_the_rank(tmp_path: Path, toy_module: Toy) -> None:
-    module = toy_module("print('rank', os.environ['RANK'], config.read_text()); print('noise', file=sys.stderr)")
+    module = toy_module(
+        "sys.stdout.write(f\"rank {os.environ['RANK']} {config.read_text()}\\n\"); sys.stderr.write('noise\\n')"
+    )
     (tmp_path / "config.json").write_text("{}")
     lines: list[str] = []
     launch(module, tmp_path / "config.json", 2, tmp_path / "work" / "train.log", lines.append)
