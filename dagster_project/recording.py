@@ -4,18 +4,24 @@
 """
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from panderm.catalog import runnable_benchmarks
-from panderm.core.files import write_text
+import yaml
+
+from panderm.catalog import datasets, runnable_benchmarks
+from panderm.core.files import sha256_file, write_text
 from panderm.core.layout import Layout
+from panderm.core.record import RECORD_NAME, Record
 from panderm.pipeline import STAGES
 
 # Ingest and validate fill data/, which data.dvc owns; release writes triton_repo/, which is rebuilt from bundles
 # (docs/decisions/0008-dagster-and-dvc.md). The others are DVC stages, in the order of the stage table.
 NOT_IN_DVC = ("ingest", "validate", "release")
 CHECKOUT = Path(__file__).parents[1]
-_SHARED = ("params.yaml", "dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore")
+TASKS_FILE = "dvc.tasks.yaml"
+_SHARED = ("params.yaml", "dvc.yaml", TASKS_FILE, ".dvcignore", ".dvc/config", ".dvc/.gitignore")
 
 
 def prepare_workspace(layout: Layout) -> None:
@@ -53,6 +59,83 @@ def dvc_stages(layout: Layout) -> dict[str, tuple[Path, ...]]:
     return stages
 
 
-def finished_stages(layout: Layout) -> list[str]:
-    """Return the DVC stages whose outputs all exist, in pipeline order."""
-    return [name for name, outs in dvc_stages(layout).items() if all(out.exists() for out in outs)]
+class Finished(NamedTuple):
+    """What a workspace holds that is made from exactly what lies upstream of it.
+
+    Attributes:
+        once: stages without a task, in pipeline order.
+        judged: tasks with a model, an evaluation and a verdict of one another.
+        passed: those of them with a bundle of that verdict.
+    """
+
+    once: list[str]
+    judged: list[str]
+    passed: list[str]
+
+    @property
+    def stages(self) -> list[str]:
+        """The DVC stages, in pipeline order."""
+        by_task = [stage.name for stage in STAGES if stage.scope == "task" and stage.name not in NOT_IN_DVC]
+        tasks = {name: self.passed if name == "export" else self.judged for name in by_task}
+        return [*self.once, *(f"{name}@{task}" for name in by_task for task in tasks[name])]
+
+
+def finished(layout: Layout) -> Finished:
+    """Tell which stages may be recorded: ``dvc commit`` believes whatever lies there, so what is stale is left out.
+
+    Each record names the hashes of what went in; it has to name those that lie upstream now. After a training whose
+    verdict held it back, for instance, the bundle of the former model lies below the new one's verdict.
+    """
+    known: dict[str, str] = {f"manifest {key}": digest for key, digest in _manifests(layout)}
+    once = []
+    for name, folder in (("curate", layout.corpus), ("pretrain", layout.pretrained)):
+        if not _follows(folder, known):
+            return Finished(once, [], [])
+        once.append(name)
+    depths = {task.key: _depth(layout, task.key, dict(known)) for task in runnable_benchmarks()}
+    judged = [task for task, depth in depths.items() if depth >= len(_CHAIN) - 1]
+    return Finished(once, judged, [task for task in judged if depths[task] == len(_CHAIN)])
+
+
+def _manifests(layout: Layout) -> Iterator[tuple[str, str]]:
+    for dataset in datasets():
+        path = layout.published(dataset.key) / "manifest.parquet"
+        if path.is_file():
+            yield dataset.key, sha256_file(path)
+
+
+def _depth(layout: Layout, task: str, known: dict[str, str]) -> int:
+    """Return how many folders of a task's chain, from the split to the bundle, follow from one another."""
+    for depth, folder in enumerate(_CHAIN):
+        if not _follows(folder(layout, task), known):
+            return depth
+    return len(_CHAIN)
+
+
+def _follows(folder: Path, known: dict[str, str]) -> bool:
+    """Tell whether a folder's record agrees with the hashes known so far, and add its own to them."""
+    if not (folder / RECORD_NAME).is_file():
+        return False
+    hashes = {name.removesuffix("_sha256"): digest for name, digest in Record.load(folder).hashes.items()}
+    if any(known.get(name, digest) != digest for name, digest in hashes.items()):
+        return False
+    known.update(hashes)
+    return True
+
+
+_CHAIN: tuple[Callable[[Layout, str], Path], ...] = (
+    Layout.split,
+    Layout.model,
+    Layout.evaluation,
+    Layout.verdict,
+    Layout.bundle,
+)
+
+
+def write_tasks(layout: Layout, found: Finished) -> None:
+    """Write ``dvc.tasks.yaml``, the tasks that ``dvc.yaml`` has stages for; equal lists leave the file's bytes alone."""
+    path = layout.root / TASKS_FILE
+    comments = [line for line in (CHECKOUT / TASKS_FILE).read_text().splitlines(keepends=True) if line.startswith("#")]
+    text = "".join(comments) + yaml.safe_dump({"judged": found.judged, "passed": found.passed}, sort_keys=False)
+    if not path.is_file() or path.read_text() != text:
+        write_text(path, text)

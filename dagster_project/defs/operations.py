@@ -6,7 +6,7 @@ from dagster_project.asking import ANSWER, ask_triton
 from dagster_project.defs.corpus import corpus
 from dagster_project.defs.pretraining import encoder
 from dagster_project.defs.tasks import release, verdict
-from dagster_project.recording import finished_stages
+from dagster_project.recording import finished, write_tasks
 from dagster_project.resources import Dvc, Workspace
 from dagster_project.showing import plainly, table
 from panderm.core.files import read_json
@@ -15,17 +15,18 @@ from panderm.core.files import read_json
 @dg.asset(group_name="operations", deps=[corpus, encoder, verdict, release], pool="dvc", kinds={"dvc"})
 def dvc_snapshot(workspace: Workspace, dvc: Dvc) -> dg.MaterializeResult[None]:
     """`data/` in data.dvc and every finished stage in dvc.lock, so that `dvc status` is clean and `dvc repro` idle."""
-    stages = finished_stages(workspace.layout)
+    found = finished(workspace.layout)
+    write_tasks(workspace.layout, found)
     dvc.call("add", "data")
-    if stages:
-        dvc.call("commit", "--force", *stages)
+    if found.stages:
+        dvc.call("commit", "--force", *found.stages)
     status, data = dvc.status(), dvc.data()
     return dg.MaterializeResult(
         metadata={
             "data md5": data["md5"],
             "data files": data["nfiles"],
             "data bytes": data["size"],
-            "stages recorded": len(stages),
+            "stages recorded": len(found.stages),
             "dvc status": table({"target": name, "change": change} for name, change in status.items()) if status else "clean",
         },
         data_version=dg.DataVersion(data["md5"]),

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from panderm.catalog import benchmark
 from panderm.core.errors import Refused, TrainingFailed
 from panderm.core.layout import Layout
 
@@ -102,3 +103,22 @@ def test_one_task__only_a_pass_reaches_the_repository(execute: Execute, stages: 
 def test_serving_check__without_a_release_says_so(execute: Execute, stages: Any, said: Any) -> None:
     (sentence,) = said(execute("operations", None, "serving_check"))
     assert "nothing is released" in sentence
+
+
+@pytest.mark.parametrize("outcome", ["fail", "insufficient_evidence"])
+def test_bundle_and_release__alone_refuse_what_the_gate_held_back(
+    execute: Execute, stages: Any, said: Any, layout: Layout, monkeypatch: pytest.MonkeyPatch, outcome: str
+) -> None:
+    """A check guards its own run only; the real export and release have to refuse by themselves."""
+    from panderm.serving.repository import served_tasks
+
+    monkeypatch.undo()  # the stand-ins ...
+    monkeypatch.setenv("PANDERM_WORKSPACE", str(layout.root))
+    stages.outcomes["ham10000"] = outcome
+    stages.gate(None, benchmark("ham10000"), layout.root, layout.root, layout.verdict("ham10000"))  # ... but for the verdict
+    for asset in ("bundle", "release"):
+        result = execute("one_task", "ham10000", asset)
+        assert not result.success
+        assert len(said(result)) == 1
+    assert not layout.bundle("ham10000").exists()
+    assert served_tasks(layout.triton_repo) == ()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,37 +12,47 @@ import dagster as dg
 import pytest
 import yaml
 
-from dagster_project.recording import CHECKOUT, NOT_IN_DVC, dvc_stages, finished_stages, prepare_workspace
+from dagster_project.recording import CHECKOUT, NOT_IN_DVC, TASKS_FILE, Finished, dvc_stages, finished, prepare_workspace
 from dagster_project.resources import Dvc, Workspace
 from panderm.catalog import datasets, runnable_benchmarks
 from panderm.core.config import read_params
 from panderm.core.layout import Layout
-from panderm.pipeline import STAGE_NAMES, STAGES
+from panderm.core.record import Record
+from panderm.pipeline import STAGE_NAMES
 
 Execute = Callable[..., dg.ExecuteInProcessResult]
 
 
 def declared() -> dict[str, dict[str, Any]]:
-    """dvc.yaml's stages with ``foreach`` written out."""
-    document = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())
-    tasks = document["vars"][0]["tasks"]
+    """dvc.yaml's stages with ``foreach`` written out for every runnable task."""
     stages: dict[str, dict[str, Any]] = {}
-    for name, stage in document["stages"].items():
+    for name, stage in yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())["stages"].items():
         if "foreach" not in stage:
             stages[name] = stage
             continue
-        assert stage["foreach"] == "${tasks}"
-        for task in tasks:
-            stages[f"{name}@{task}"] = yaml.safe_load(yaml.safe_dump(stage["do"]).replace("${item}", task))
+        for task in runnable_benchmarks():
+            stages[f"{name}@{task.key}"] = yaml.safe_load(yaml.safe_dump(stage["do"]).replace("${item}", task.key))
     return stages
 
 
-def test_dvc_yaml__has_the_runnable_tasks_and_the_stages_in_order() -> None:
+def test_dvc_yaml__has_the_stages_in_order_over_the_recorded_tasks() -> None:
     document = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())
-    assert document["vars"][0]["tasks"] == [task.key for task in runnable_benchmarks()]
+    assert document["vars"] == [TASKS_FILE]
     assert list(document["stages"]) == [name for name in STAGE_NAMES if name not in NOT_IN_DVC]
-    descriptions = {stage.name: stage.makes for stage in STAGES}
-    assert set(document["stages"]) <= set(descriptions)
+    over = {name: stage.get("foreach") for name, stage in document["stages"].items()}
+    assert over == {
+        "curate": None,
+        "pretrain": None,
+        "finetune": "${judged}",
+        "evaluate": "${judged}",
+        "gate": "${judged}",
+        "export": "${passed}",
+    }
+
+
+def test_dvc_tasks__are_runnable_and_what_passed_was_judged() -> None:
+    tasks = yaml.safe_load((CHECKOUT / TASKS_FILE).read_text())
+    assert set(tasks["passed"]) <= set(tasks["judged"]) <= {task.key for task in runnable_benchmarks()}
 
 
 def test_dvc_yaml__writes_where_the_layout_says() -> None:
@@ -67,6 +78,11 @@ def test_dvc_yaml__reads_only_data_and_what_an_earlier_stage_wrote() -> None:
         written += stage["outs"]
 
 
+def save(folder: Path, **hashes: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    Record(stage="stand-in", hashes=hashes).save(folder)
+
+
 @pytest.fixture
 def recorded(layout: Layout) -> Layout:
     """A workspace in which every stage has left something, under DVC."""
@@ -74,13 +90,14 @@ def recorded(layout: Layout) -> Layout:
         folder = layout.published(dataset.key)
         folder.mkdir(parents=True)
         (folder / "manifest.parquet").write_bytes(b"rows %d" % number)
-    for name, outs in dvc_stages(layout).items():
-        for out in outs:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "record.json").write_text(f'{{"stage": "{name}"}}\n')
+    save(layout.corpus, corpus="c1")
+    save(layout.pretrained, corpus="c1", encoder="e1")
     for task in runnable_benchmarks():
-        layout.split(task.key).mkdir()
-        (layout.split(task.key) / "split.parquet").write_text(task.key)
+        save(layout.split(task.key), split="s1")
+        save(layout.model(task.key), split="s1", encoder="e1", model="m1")
+        save(layout.evaluation(task.key), model="m1", split="s1", report="r1")
+        save(layout.verdict(task.key), model_sha256="m1", report_sha256="r1", verdict="v1")
+        save(layout.bundle(task.key), model="m1", verdict="v1", bundle="b1")
     prepare_workspace(layout)
     return layout
 
@@ -130,6 +147,14 @@ def test_dvc_snapshot__leaves_dvc_clean_and_a_lost_workspace_comes_back(execute:
 
 
 @pytest.mark.slow
+def test_dvc_snapshot__is_clean_too_when_a_gate_held_a_task_back(execute: Execute, recorded: Layout) -> None:
+    shutil.rmtree(recorded.bundle("pad_ufes"))
+    assert execute("operations", None, "dvc_snapshot").success
+    assert "up to date" in dvc(recorded, "status")
+    assert "pad_ufes" not in yaml.safe_load((recorded.root / TASKS_FILE).read_text())["passed"]
+
+
+@pytest.mark.slow
 def test_dvc_repro__runs_the_stage_whose_setting_changed(execute: Execute, recorded: Layout) -> None:
     assert execute("operations", None, "dvc_snapshot").success
     params = recorded.params.read_text()
@@ -139,11 +164,38 @@ def test_dvc_repro__runs_the_stage_whose_setting_changed(execute: Execute, recor
     assert set(changed) == {f"gate@{task.key}" for task in runnable_benchmarks()}
 
 
-def test_finished_stages__leaves_out_what_has_no_output(recorded: Layout) -> None:
-    (recorded.verdict("ham10000") / "record.json").unlink()
-    recorded.verdict("ham10000").rmdir()
-    assert "gate@ham10000" not in finished_stages(recorded)
-    assert len(finished_stages(recorded)) == len(dvc_stages(recorded)) - 1
+def test_finished__everything_that_follows_from_what_lies_upstream(recorded: Layout) -> None:
+    tasks = [task.key for task in runnable_benchmarks()]
+    assert finished(recorded) == Finished(["curate", "pretrain"], tasks, tasks)
+    assert finished(recorded).stages == list(dvc_stages(recorded))
+
+
+def test_finished__a_bundle_of_the_former_model_is_not_recorded(recorded: Layout) -> None:
+    save(recorded.model("ham10000"), split="s1", encoder="e1", model="m2")
+    save(recorded.evaluation("ham10000"), model="m2", split="s1", report="r2")
+    save(recorded.verdict("ham10000"), model_sha256="m2", report_sha256="r2", verdict="v2")
+    found = finished(recorded)
+    assert "ham10000" in found.judged
+    assert "ham10000" not in found.passed
+    assert "gate@ham10000" in found.stages
+    assert "export@ham10000" not in found.stages
+
+
+def test_finished__a_verdict_of_the_former_report_is_not_recorded(recorded: Layout) -> None:
+    save(recorded.evaluation("ham10000"), model="m1", split="s1", report="r2")
+    assert "ham10000" not in finished(recorded).judged
+
+
+def test_finished__models_of_the_former_encoder_are_not_recorded(recorded: Layout) -> None:
+    save(recorded.pretrained, corpus="c1", encoder="e2")
+    assert finished(recorded) == Finished(["curate", "pretrain"], [], [])
+    save(recorded.corpus, corpus="c2")
+    assert finished(recorded) == Finished(["curate"], [], [])
+
+
+def test_finished__a_corpus_of_former_data_is_not_recorded(recorded: Layout) -> None:
+    save(recorded.corpus, **{"corpus": "c1", "manifest mym": "not the published one"})
+    assert finished(recorded) == Finished([], [], [])
 
 
 def test_prepare_workspace__keeps_what_is_there(layout: Layout) -> None:

@@ -84,7 +84,7 @@ def test_ui__a_delivery_that_lands_is_ingested_by_the_daemon(
 ) -> None:
     from panderm import synthesize
 
-    synthesize.run(synthesize.Config(scale="tiny", processes=1), ["edu2"], tmp_path / "courier")
+    synthesize.run(synthesize.Config(processes=1), ["edu2"], tmp_path / "courier")
     until("the code location is loaded", lambda: page(NODES)["assetNodes"])
     assert {node["groupName"] for node in page(NODES)["assetNodes"]} >= {"sources", "benchmarks", "tasks", "operations"}
 
