@@ -78,7 +78,7 @@ def _scene(rng: Rng, picture: Picture, shape: tuple[int, int]) -> Colours:
     if picture.shows in eruption.ERUPTIONS:
         return eruption.draw(rng, base, picture.shows)
     factors = lesion.factors(rng, picture.shows)
-    smaller = {"dermoscopic": 1.2, "clinical": 0.90, "tbp": 0.66}[picture.kind] / _MARGIN
+    smaller = {"dermoscopic": 1.2, "clinical": 0.90, "tbp": 0.85}[picture.kind] / _MARGIN
     factors["size"] *= smaller
     factors["melanin"] *= 1.0 - 0.07 * picture.tone  # darker skin already took part of the light
     return lesion.draw(rng, base, factors, close=picture.kind == "dermoscopic")

@@ -198,12 +198,12 @@ class Task(NamedTuple):
     size: tuple[int, int]
 
 
-_HAM = {"nv": 150, "mel": 70, "bkl": 60, "bcc": 45, "akiec": 35, "vasc": 30, "df": 30}
+_HAM = {"nv": 210, "mel": 110, "bkl": 95, "bcc": 80, "akiec": 60, "vasc": 50, "df": 50}
 TASKS: dict[str, Task] = {
     "ham10000": Task("dermoscopic", _HAM, {name: (name,) for name in _HAM}, (1, 1, 2, 1, 2), (1,), (168, 168)),
     "pad_ufes": Task(
         "clinical",
-        {"BCC": 84, "ACK": 72, "NEV": 48, "SEK": 40, "SCC": 30, "MEL": 26},
+        {"BCC": 130, "ACK": 115, "NEV": 90, "SEK": 80, "SCC": 60, "MEL": 55},
         {"BCC": ("bcc",), "ACK": ("akiec",), "NEV": ("nv",), "SEK": ("bkl",), "SCC": ("scc",), "MEL": ("mel",)},
         (1, 1, 2),
         (1, 1, 2),
@@ -211,10 +211,10 @@ TASKS: dict[str, Task] = {
     ),
     "isic2024": Task(
         "tbp",
-        {"0": 300, "1": 120},
-        {"0": ("nv", "nv", "bkl", "nv", "df", "bkl"), "1": ("mel", "bcc", "scc", "mel", "bcc")},
+        {"0": 380, "1": 190},
+        {"0": ("nv", "nv", "df", "nv", "bkl"), "1": ("mel", "scc", "mel", "bcc")},
         (1,),
-        (5, 3, 6, 4),
+        (3, 2, 4, 3),
         (96, 150),
     ),
 }
