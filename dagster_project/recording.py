@@ -87,7 +87,7 @@ def finished(layout: Layout) -> Finished:
     verdict held it back, for instance, the bundle of the former model lies below the new one's verdict.
     """
     known: dict[str, str] = {f"manifest {key}": digest for key, digest in _manifests(layout)}
-    once = []
+    once: list[str] = []
     for name, folder in (("curate", layout.corpus), ("pretrain", layout.pretrained)):
         if not _follows(folder, known):
             return Finished(once, [], [])
