@@ -1,6 +1,9 @@
 # Two commands on a bare machine with python3 (3.11 to 3.13), pip and make:  make demo   make test
 SHELL := /bin/bash
 PYTHON ?= python3
+# The Triton server's wheel and its numpy 1 exist for Python 3.11 and 3.12 only.
+TRITON_PYTHON ?= $(shell for p in $(PYTHON) python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
@@ -30,8 +33,9 @@ install: .venv/.installed ## Set up .venv from requirements.lock (exact pins, ha
 triton: .venv-triton/.installed ## Set up the local Triton server in its own environment
 
 .venv-triton/.installed: ops/triton/requirements.lock
+	@test -n "$(TRITON_PYTHON)" || { echo "make: the Triton server needs Python 3.11 or 3.12; name one with TRITON_PYTHON=..."; exit 2; }
 	@echo "setting up .venv-triton (the Triton server, about 350 MB) ..."
-	@$(PYTHON) -m venv .venv-triton
+	@$(TRITON_PYTHON) -m venv .venv-triton
 	@.venv-triton/bin/pip install $(PIP_FLAGS) -r $<
 	@touch $@
 
