@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from panderm.cli.main import main
+
+World = Callable[..., SimpleNamespace]
+
+
+def call(*args: str) -> int:
+    try:
+        main(list(args))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_finetune_then_evaluate__print_what_they_made(
+    make_task_world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = make_task_world(images=60)
+    monkeypatch.setenv("PANDERM_WORKSPACE", str(world.root))
+    assert call("finetune", "isic2024", "--protocol", "linear_probe", "--set", "linear_probe.max_iter=20") == 0
+    assert call("evaluate", "isic2024", "--set", "replicates=100") == 0
+    said = capsys.readouterr().out
+    assert "finetune isic2024: 36 train, 12 val" in said
+    assert "evaluate isic2024: 12 images, 4 groups" in said
+    assert "metric: auroc" in said
+    assert (world.root / "artifacts" / "tasks" / "isic2024" / "evaluation" / "report.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("finetune", "ham10001"), "unknown task 'ham10001'; allowed: ham10000,"),
+        (("finetune", "ddi"), "task 'ddi' is listed but not yet runnable; runnable: ham10000, pad_ufes, isic2024"),
+        (("finetune", "ham10000", "--set", "fine_tuning.epoch=3"), "unknown key 'fine_tuning.epoch'"),
+        (("finetune", "ham10000"), "split.parquet is missing; run the stage that writes it first"),
+        (("evaluate", "ham10000"), "split.parquet is missing; run the stage that writes it first"),
+        (("evaluate", "ham10000", "pad_ufes", "--champion", "."), "--champion is of one task, but 2 are named"),
+    ],
+)
+def test_bad_commands__answer_in_one_sentence(
+    args: tuple[str, ...],
+    sentence: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PANDERM_WORKSPACE", str(tmp_path_factory.mktemp("workspace")))
+    assert call(*args) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
