@@ -129,6 +129,8 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     for dataset in ("mym", "isic2024", "benchmarks/ham10000"):
         found.landing(dataset).mkdir(parents=True)
         (found.landing(dataset) / "metadata.csv").write_text("image\n")
+    # Not the checkout's, whose settings the stand-ins do not have.
+    found.params.write_text("".join(f"{name}: {{}}\n" for name in STAGE_NAMES))
     return found
 
 
