@@ -104,6 +104,7 @@ def run_here(*arguments: Any) -> None:
     finetune_worker.run(arguments[1])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_run__fine_tuning_learns_and_stands_without_the_encoder(make_task_world: World) -> None:
     world = make_task_world(images=120)

@@ -15,7 +15,8 @@ from panderm.evaluation.tables import probabilities_of
 
 NAMES = ("confusion", "roc", "pr", "calibration")
 _SIDE = 5.2  # inches
-_CROWDED = 10  # from so many classes on the legend stands beside the axes
+_CROWDED = 10  # from so many classes on, cells hold one line
+_BESIDE = {"roc": 10, "pr": 3}  # from so many classes on, the legend stands beside the axes
 
 
 def draw_all(folder: Path, predictions: pd.DataFrame, classes: tuple[str, ...], title: str) -> None:
@@ -28,7 +29,7 @@ def draw_all(folder: Path, predictions: pd.DataFrame, classes: tuple[str, ...], 
         title: first words of each picture's title, e.g. the task.
     """
     for name, draw in zip(NAMES, (_confusion, _roc, _pr, _calibration), strict=True):
-        figure, axes = _axes(wide=len(classes) >= _CROWDED and name in ("roc", "pr"))
+        figure, axes = _axes(wide=len(classes) >= _BESIDE.get(name, len(classes) + 1))
         axes.set_title(f"{title}: {draw(axes, predictions, classes)}", loc="left", fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
         with writing(folder / f"{name}.png") as aside:
@@ -74,7 +75,7 @@ def _roc(axes: Any, predictions: pd.DataFrame, classes: tuple[str, ...]) -> str:
         axes.plot(x, y, linewidth=1.6, label=f"{name}  {auroc(mine, score):.3f}  (n={int(mine.sum())})")
     axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    _legend(axes, classes, "lower right")
+    _legend(axes, len(classes) >= _BESIDE["roc"], "lower right")
     return "ROC, area by class"
 
 
@@ -87,12 +88,12 @@ def _pr(axes: Any, predictions: pd.DataFrame, classes: tuple[str, ...]) -> str:
         line = axes.step(recall, precision, where="post", linewidth=1.6, label=f"{name}  {area:.3f}  (share {mine.mean():.2f})")
         axes.axhline(mine.mean(), color=line[0].get_color(), linestyle=":", linewidth=0.8)
     axes.set(xlabel="recall (sensitivity)", ylabel="precision", xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
-    _legend(axes, classes, "lower left")
+    _legend(axes, len(classes) >= _BESIDE["pr"], "lower left")
     return "precision and recall, average precision"
 
 
-def _legend(axes: Any, classes: tuple[str, ...], place: str) -> None:
-    if len(classes) >= _CROWDED:
+def _legend(axes: Any, beside: bool, place: str) -> None:
+    if beside:
         axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     else:
         axes.legend(frameon=False, fontsize=9, loc=place)

@@ -30,7 +30,7 @@ def draw_fine_tuning(lines: list[dict[str, Any]], facts: dict[str, Any], task: s
     figure = Figure(figsize=(9, 3.2), dpi=120, layout="constrained")
     loss, score = figure.subplots(1, 2)
     loss.plot(epochs, [line["loss"] for line in lines], linewidth=1.5)
-    loss.set(xlabel="epoch", ylabel="cross-entropy on mixed, smoothed labels")
+    loss.set(xlabel="epoch", ylabel="training cross-entropy")
     loss.set_title(f"Fine-tuning, {task}", loc="left")
     scored = [line for line in lines if not math.isnan(line["score"])]
     score.plot([line["step"] for line in scored], [line["score"] for line in scored], linewidth=1.5, color="tab:orange")
