@@ -15,6 +15,7 @@ from dagster_project.summary import summary
 from dagster_project.terminal import LOG_FORMAT, AssetLines, console, everything_else_to
 from panderm.catalog import datasets
 from panderm.core.errors import PanDermError
+from panderm.core.files import exclusive
 from panderm.core.layout import WORKSPACE_VARIABLE, Layout
 
 LOG = "demo.log"  # below DAGSTER_HOME
@@ -51,7 +52,7 @@ def _run(layout: Layout, *, synthesize: bool) -> int:
     began = time.monotonic()
     home = prepare_home(layout.root)
     prepare_workspace(layout)
-    with everything_else_to(home / LOG) as terminal:
+    with exclusive(home, "another demo"), everything_else_to(home / LOG) as terminal:
         lines = AssetLines(terminal)
         lines.say(f"workspace {layout.root}; Dagster's own words are in {home / LOG}")
         if synthesize:

@@ -38,7 +38,21 @@ class Headless:
 
     def begin(self) -> str:
         """Run ``everything``, which begins the plan, and return the plan's id."""
-        return self._execute("everything", None, {DRIVER_TAG: HEADLESS}).run_id
+        return self._execute("everything", None, {}).run_id
+
+    def bury_the_dead(self) -> list[str]:
+        """Fail the runs of a headless process that was killed, give back the pool slots they held, and return their ids.
+
+        No daemon watches over headless runs: without this, a `kill -9` during training would leave its run started, and
+        the pool of one GPU taken, for good. Only one headless process works on an instance at a time (the caller's lock), so
+        an unfinished run of this kind has no process any more.
+        """
+        unfinished = dg.RunsFilter(tags={DRIVER_TAG: HEADLESS}, statuses=[dg.DagsterRunStatus.STARTED])
+        dead = self._instance.get_runs(unfinished)
+        for run in dead:
+            self._instance.report_run_failed(run, message="The process that drove this run was killed.")
+            self._instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        return [run.run_id for run in dead]
 
     def run(self, layout: Layout, announce: Callable[[str], None]) -> list[Ran]:
         """Run the plan, announcing each run, and return what ran.
@@ -46,6 +60,7 @@ class Headless:
         The rules are those of :func:`dagster_project.plan.next_requests`: a blocked partition does not hold up the others,
         and after a step in which every partition failed only the closing steps are run.
         """
+        self.bury_the_dead()
         plan, ran, lost = self.begin(), [], False
         for step in EVERYTHING:
             if lost and step not in CLOSING:
@@ -63,7 +78,7 @@ class Headless:
     def _execute(self, job: str, partition: str | None, tags: dict[str, str]) -> dg.ExecuteInProcessResult:
         return self._definitions.resolve_job_def(job).execute_in_process(
             partition_key=partition,
-            tags=tags,
+            tags=tags | {DRIVER_TAG: HEADLESS},
             instance=self._instance,
             run_config={"loggers": {"console": {}}},  # else Dagster keeps its own logger of that name
             raise_on_error=False,
