@@ -40,7 +40,7 @@ class Config(FrozenConfig):
         level: coverage of the intervals (paper: 95 %).
         seed: of the replicates.
         min_groups: patients (or lesions, or images) below which a class or subgroup gets no interval; measured for the
-            gate (docs/gate.md): with 15 an interval said to hold in 95 % holds in about 91 %.
+            gate (docs/gate.md): with 15 an interval said to hold in 95 % holds in about 90 %.
         batch: images a forward pass.
         device: ``auto`` takes a GPU if there is one.
     """

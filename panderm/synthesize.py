@@ -39,7 +39,7 @@ class Config(FrozenConfig):
 
     Attributes:
         seed: of everything; 2410 after the paper's number, nothing depends on it.
-        scale: ``tiny`` for tests, ``demo`` (about 1,800 images), ``large`` (four times as many).
+        scale: ``tiny`` for tests, ``demo`` (about 2,350 images), ``large`` (four times as many).
         delivery: number of batches; 2 adds a second batch to the first and leaves the first as it is.
         broken: datasets whose delivery must fail its contract.
         processes: drawing at a time; 0 for one a core.

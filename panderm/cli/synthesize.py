@@ -13,7 +13,7 @@ from panderm.core.layout import Layout
 @click.command()
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...")
 @click.option("--seed", type=int, help="Of everything drawn: same seed, same bytes.")
-@click.option("--scale", help="tiny (tests), demo (about 1,800 images), or large (four times as many).")
+@click.option("--scale", help="tiny (tests), demo (about 2,350 images), or large (four times as many).")
 @click.option("--delivery", type=int, help="Number of batches; 2 adds a second batch and leaves the first as it is.")
 @click.option("--broken", multiple=True, metavar="DATASET", help="Write this one so that it fails its contract (repeatable).")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Landing folder [default: landing/].")

@@ -35,6 +35,15 @@ def declared() -> dict[str, dict[str, Any]]:
     return stages
 
 
+def outputs(stage: dict[str, Any]) -> list[str]:
+    """A stage's outs without their settings (``persist``)."""
+    return [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
+
+
+def test_dvc_yaml__keeps_earlier_splits_while_curate_runs_again() -> None:
+    assert {"artifacts/splits": {"persist": True}} in declared()["curate"]["outs"], "a repro would deal test patients anew"
+
+
 def test_dvc_yaml__has_the_stages_in_order_over_the_recorded_tasks() -> None:
     document = yaml.safe_load((CHECKOUT / "dvc.yaml").read_text())
     assert document["vars"] == [TASKS_FILE]
@@ -57,7 +66,7 @@ def test_dvc_tasks__are_runnable_and_what_passed_was_judged() -> None:
 
 def test_dvc_yaml__writes_where_the_layout_says() -> None:
     layout = Layout(Path("/workspace"))
-    outs = {name: tuple(layout.root / out for out in stage["outs"]) for name, stage in declared().items()}
+    outs = {name: tuple(layout.root / out for out in outputs(stage)) for name, stage in declared().items()}
     assert outs == dvc_stages(layout)
     assert not any(out == layout.data or layout.data in out.parents for stage in outs.values() for out in stage)
 
@@ -75,7 +84,7 @@ def test_dvc_yaml__reads_only_data_and_what_an_earlier_stage_wrote() -> None:
     for name, stage in declared().items():
         for dep in stage["deps"]:
             assert any(dep == out or dep.startswith(f"{out}/") for out in written), f"{name} reads {dep} before it is made"
-        written += stage["outs"]
+        written += outputs(stage)
 
 
 def save(folder: Path, **hashes: str) -> None:
