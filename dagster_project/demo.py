@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,8 @@ LOG = "demo.log"  # below DAGSTER_HOME
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo and return the exit status: 0, 1 if an asset failed, or the error's own for a wrong input."""
     options = _parser().parse_args(arguments)
+    # Started in the background by a script, SIGINT is ignored from birth; Dagster would then ignore SIGTERM too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     root = (options.workspace or Layout.here().root).resolve()
     root.mkdir(parents=True, exist_ok=True)
     os.environ[WORKSPACE_VARIABLE] = str(root)

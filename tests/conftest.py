@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,10 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Point every home at the test's own folder and refuse connections that leave the machine."""
+    # A suite started in the background by a script ignores SIGINT from birth; Dagster then makes SIGTERM deaf as well, and
+    # every child inherits both.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     home = tmp_path / ".dagster_home"
     home.mkdir()
     for name, value in {
