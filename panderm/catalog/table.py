@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any, Literal, NamedTuple, get_args
 
 import yaml
+from pydantic import Field
 
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, one_of
@@ -14,8 +15,10 @@ from panderm.core.layout import benchmark_dataset
 Modality = Literal["tbp", "dermoscopic", "clinical", "dermatopathology"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 Kind = Literal["diagnosis", "segmentation", "change", "prognosis", "total_body", "slides", "sequences"]
-Metric = Literal["weighted_f1", "auroc"]
-Protocol = Literal["linear_probe", "fine_tuning"]
+Metric = Literal["weighted_f1", "auroc", "jaccard", "sensitivity"]
+Protocol = Literal["linear_probe", "fine_tuning", "upernet", "siamese", "probe_and_cox", "screening_union", "abmil"]
+RUNNING_KINDS: tuple[Kind, ...] = ("diagnosis",)
+"""Kinds with a module in ``panderm.tasks``."""
 
 
 class Source(FrozenConfig):
@@ -53,7 +56,10 @@ class Benchmark(FrozenConfig):
         classes: labels in index order (two classes: the last is the positive one); empty until it runs.
         reader: name in ``panderm.readers``; empty until it runs.
         metric: primary metric, for tasks that run.
-        protocol: linear probe or fine-tuning, for tasks that run.
+        protocol: what is fitted, for tasks that run.
+        folds: of tasks that the paper judges out of fold; 0 for those with a test split.
+        shares: shares of train, val and test where the paper states others than curate's.
+        reported: the paper's own figures by metric, where it states one; shown beside ours on real data only.
     """
 
     number: int
@@ -72,11 +78,14 @@ class Benchmark(FrozenConfig):
     reader: str = ""
     metric: Metric = "auroc"
     protocol: Protocol = "linear_probe"
+    folds: int = Field(default=0, ge=0)
+    shares: tuple[float, float, float] | None = None
+    reported: dict[str, float] = Field(default_factory=dict)
 
     @property
     def runnable(self) -> bool:
         """Whether this version can run the benchmark."""
-        return bool(self.reader)
+        return bool(self.reader) and self.kind in RUNNING_KINDS
 
 
 class Dataset(NamedTuple):
@@ -147,7 +156,8 @@ def dataset(key: str) -> Dataset:
     """
     if key.startswith(benchmark_dataset("")):
         task = benchmark(key.removeprefix(benchmark_dataset("")))
-        return Dataset(key, task.reader, (_modality(task),), task.patient_namespace, task.classes)
+        labels = () if task.kind == "segmentation" else task.classes  # its answer is a mask
+        return Dataset(key, task.reader, (_modality(task),), task.patient_namespace, labels)
     row = source(key)
     return Dataset(key, row.reader, row.modalities, row.patient_namespace, ())
 

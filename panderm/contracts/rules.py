@@ -19,6 +19,7 @@ _SETS = {
     "split": (["train", "val", "test"], "splits are taken over word for word"),
     "sex": (["female", "male"], "subgroups are reported by it"),
     "skin_type": (["I", "II", "III", "IV", "V", "VI"], "subgroups are reported by it"),
+    "role": (["image", "mask"], "a mask is never taken for a picture"),
 }
 _OLDEST = 120.0  # years
 

@@ -16,6 +16,9 @@ from panderm.core.files import writing
 
 _TEXT = pa.string()
 
+IMAGE, MASK = "image", "mask"
+"""Values of the column ``role``."""
+
 DELIVERED = pa.schema(
     [
         ("path", _TEXT),  # relative to the landing folder, posix
@@ -31,9 +34,12 @@ DELIVERED = pa.schema(
         ("site", _TEXT),  # anatomical site, lower case
         ("skin_type", _TEXT),  # Fitzpatrick I..VI
         ("institution", _TEXT),
+        ("role", _TEXT),  # image | mask; a mask is stored as a picture of its own
+        ("mask_of", _TEXT),  # image_id of the image whose mask this is, null for images
+        ("attributes", _TEXT),  # further values of the layout by name, as JSON with sorted keys; null where none
     ]
 )
-"""What a reader says of one delivered image before its bytes are opened; only path, image_id and modality are never null."""
+"""What a reader says of one delivered image before its bytes are opened; path, image_id, modality and role are never null."""
 
 MANIFEST = pa.schema(
     [
@@ -110,9 +116,15 @@ SPLIT = pa.schema(
         ("offset", pa.int64()),
         ("nbytes", pa.int64()),
         ("stored_sha256", _TEXT),
+        ("visit", _TEXT),
+        ("fold", pa.int32()),  # of tasks judged out of fold, whose split is "test" throughout; null for the others
+        ("attributes", _TEXT),  # as delivered
+        ("mask_shard", _TEXT),  # where the image's mask is, of segmentation tasks
+        ("mask_offset", pa.int64()),
+        ("mask_nbytes", pa.int64()),
     ]
 )
-"""A task's labelled images with their split, sorted by image_id."""
+"""A task's images with their split, sorted by image_id."""
 
 
 def to_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from panderm.catalog import Dataset
 from panderm.core.reasons import Reason
-from panderm.core.tables import DELIVERED, to_table
+from panderm.core.tables import DELIVERED, IMAGE, MASK, to_table
 from panderm.readers import values
 from panderm.readers.base import Delivery
 from panderm.readers.csvfile import LINE, UnreadableTable, read_csv
@@ -126,6 +126,7 @@ class Sorter:
         rows.loc[again, "image_id"] = [
             values.image_id(f"{i}~", p) for i, p in zip(rows.loc[again, "image_id"], rows.loc[again, "path"], strict=True)
         ]
+        rows["role"] = rows["role"].fillna(IMAGE) if "role" in rows else IMAGE
         frame: pd.DataFrame = to_table(rows, DELIVERED).to_pandas()
         return frame
 
@@ -144,6 +145,8 @@ class Sorter:
 
     def _check_labels(self, rows: pd.DataFrame) -> None:
         known = rows["label"].isin(list(self.dataset.classes))
+        if "role" in rows:
+            known |= rows["role"] == MASK
         for word, group in rows[~known & ~_marked(rows)].groupby("label", dropna=False):
             seen = "it has no label" if pd.isna(word) else f"the label is {word!r}"
             self.reject(group["path"], Reason.UNKNOWN_LABEL, f"{seen}; allowed: {', '.join(self.dataset.classes)}")

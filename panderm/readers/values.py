@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import re
 
 import pandas as pd
@@ -67,6 +69,22 @@ def within(patients: pd.Series, lesions: pd.Series) -> pd.Series:
     """Return ``<patient>/<lesion>``, for layouts that number lesions per patient; null where the lesion is."""
     lesion = identifier(lesions)
     return (identifier(patients) + "/" + lesion).fillna(lesion)
+
+
+def attributes(frame: pd.DataFrame) -> pd.Series:
+    """Return each row's values by column name as JSON with sorted keys; null values are left out, null where none is left.
+
+    Numbers stay numbers; give columns the names that later stages read them by.
+    """
+    texts = []
+    for row in frame.to_dict("records"):
+        known = {str(name): value for name, value in row.items() if not _unknown(value)}
+        texts.append(json.dumps(known, sort_keys=True, ensure_ascii=False) if known else None)
+    return pd.Series(texts, index=frame.index, dtype="string")
+
+
+def _unknown(value: object) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def image_id(native: str, path: str) -> str:

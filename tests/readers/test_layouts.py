@@ -14,7 +14,7 @@ from panderm.readers.vectra import MEASUREMENTS
 def row(rows: pd.DataFrame, image_id: str) -> dict[str, Any]:
     """Return one image's known facts."""
     found = rows[rows["image_id"] == image_id].iloc[0]
-    return {name: value for name, value in found.items() if not pd.isna(value)}
+    return {name: value for name, value in found.items() if not pd.isna(value) and (name, value) != ("role", "image")}
 
 
 def reasons(rejects: pd.DataFrame) -> dict[str, str]:
