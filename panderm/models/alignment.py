@@ -19,12 +19,13 @@ from panderm.models.regressor import Regressor
 
 
 class Losses(NamedTuple):
-    """Mean cosine distances, 0 (aligned) to 2 (opposite); ``total`` is the one that is minimised."""
+    """Mean cosine distances, 0 (aligned) to 2 (opposite); ``total`` is the one that is minimised, ``by_image`` is (N,)."""
 
     total: Tensor
     class_token: Tensor
     visible: Tensor
     masked: Tensor
+    by_image: Tensor
 
 
 class TeacherHead(nn.Module):
@@ -81,5 +82,9 @@ def losses(predicted: Tensor, targets: Tensor, visible: int) -> Losses:
     """Return mean cosine distances of (N, 1 + K + M, T) tokens in float32; ``visible`` is K."""
     distance = 1 - cosine_similarity(predicted.float(), targets.float(), dim=-1)
     return Losses(
-        distance.mean(), distance[:, 0].mean(), distance[:, 1 : 1 + visible].mean(), distance[:, 1 + visible :].mean()
+        distance.mean(),
+        distance[:, 0].mean(),
+        distance[:, 1 : 1 + visible].mean(),
+        distance[:, 1 + visible :].mean(),
+        distance.mean(dim=1),
     )

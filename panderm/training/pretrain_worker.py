@@ -11,20 +11,17 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.nn.utils import clip_grad_norm_
 
 from panderm.core.config import FrozenConfig
-from panderm.core.errors import ConfigError, PanDermError, TrainingFailed
+from panderm.core.errors import ConfigError, PanDermError
 from panderm.core.files import building_folder, read_json, write_json
 from panderm.models.alignment import MaskedAlignment
 from panderm.models.encoder import EncoderCard, build_encoder, save_encoder
-from panderm.models.pixels import normalise
 from panderm.models.regressor import Regressor
 from panderm.models.teacher import Teacher, build_teacher
 from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, loader, steps_per_epoch
@@ -34,11 +31,11 @@ from panderm.training.place import Place, joined
 from panderm.training.recipe import Recipe
 from panderm.training.schedule import decay_groups, learning_rate
 from panderm.training.state import load_state, save_state
+from panderm.training.step import Figures, Stepper
 from panderm.training.telling import Teller
 
 STATES, METRICS, FINAL = "states", "metrics.jsonl", "final"
 REGRESSOR_NAME, FINAL_NAME = "regressor.safetensors", "final.json"
-_PARTS = ("loss", "class_token", "visible", "masked", "grad_norm")
 
 
 class Job(FrozenConfig):
@@ -110,6 +107,7 @@ class Pretraining:
         )
         self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say)
         self.student = self._wrapped()
+        self.stepper = Stepper(job.recipe, place, self.model, self.student, self.teacher, self.optimizer, self.corpus.names)
         self.asked_to_stop = False
 
     def _wrapped(self) -> nn.Module:
@@ -132,23 +130,30 @@ class Pretraining:
         while self.step < self.steps and not self._stopping():
             batch = _next(batches)
             waited = time.monotonic() - began
-            values = self._train_step(batch)
+            figures = self.stepper.take(self.step, self._learning_rate(self.step), batch)
             self.step += 1
-            seconds = time.monotonic() - began
-            began = time.monotonic()
-            if metrics:
-                line = self._line(values, seconds, waited)
-                metrics.add(line)
-                self.teller.tell(line)
-                if self._due(saved):
-                    self._save(metrics)
-                    saved = time.monotonic()
+            now = time.monotonic()
+            self._tell(figures, metrics, now - began, waited)
+            began = now
+            if metrics and self._due(saved):
+                self._tell(self.stepper.drain(), metrics, time.monotonic() - began, 0.0)
+                self._save(metrics)
+                saved = time.monotonic()
+        self._tell(self.stepper.drain(), metrics, time.monotonic() - began, 0.0)
         if metrics:
             self._save(metrics)
             metrics.close()
             if self.step == self.steps:
                 self._finish()
         self.teller.end(self.step)
+
+    def _tell(self, arrived: list[Figures], metrics: MetricsLog | None, seconds: float, waited: float) -> None:
+        """Log the figures that arrived; on a GPU they are those of the step before the one just started."""
+        for figures in arrived:
+            if metrics:
+                line = self._line(figures, seconds, waited)
+                metrics.add(line)
+                self.teller.tell(line)
 
     def _loader(self) -> Any:
         images = PretrainingImages(self.corpus, self.job.data, self.recipe)
@@ -163,41 +168,6 @@ class Pretraining:
             return False
         return self.place.any(self.asked_to_stop)
 
-    def _train_step(self, batch: Batch) -> list[float]:
-        """Take one optimiser step; return the values of ``_PARTS``, means over all processes."""
-        torch.manual_seed(_step_seed(self.recipe.seed, self.step, self.place.rank))  # stochastic depth
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(self.step)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses = self._losses(batch)
-        losses.total.backward()
-        norm = clip_grad_norm_(self.model.parameters(), self.recipe.optimisation.clip)
-        values = torch.stack([*(loss.detach() for loss in losses), norm])
-        self._refuse_non_finite(values, batch)
-        self.optimizer.step()
-        averaged: list[float] = self.place.mean(values).tolist()
-        return averaged
-
-    def _losses(self, batch: Batch) -> Any:
-        device, recipe = self.place.device, self.recipe
-        moved = Batch(*(part.to(device, non_blocking=True) for part in batch))
-        student = normalise(moved.student, recipe.preprocessing)
-        seen = normalise(moved.teacher, self.teacher.preprocessing)
-        half = device.type == "cuda"
-        with torch.autocast(device.type, torch.bfloat16, enabled=half and recipe.teacher.precision == "autocast"):
-            targets: Tensor = self.teacher(seen)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            return self.student(student, moved.keep, moved.masked, targets)
-
-    def _refuse_non_finite(self, values: Tensor, batch: Batch) -> None:
-        """Stop before the weights are touched, so that the newest state is the last finite one."""
-        if not bool(torch.isfinite(values).all()):
-            names = ", ".join(self.corpus.names[row] for row in batch.rows[:8].tolist())
-            raise TrainingFailed(
-                f"step {self.step} gave a loss of {float(values[0])} and a gradient norm of {float(values[-1])} on the batch "
-                f"{names}{', ...' if len(batch.rows) > 8 else ''}; the state before it is kept, lower the learning rate"
-            )
-
     def _learning_rate(self, step: int) -> float:
         optimisation = self.recipe.optimisation
         return learning_rate(
@@ -208,14 +178,14 @@ class Pretraining:
             lowest=optimisation.min_learning_rate,
         )
 
-    def _line(self, values: list[float], seconds: float, waited: float) -> dict[str, float | int]:
+    def _line(self, figures: Figures, seconds: float, waited: float) -> dict[str, float | int]:
         return {
-            "step": self.step,
-            "epoch": (self.step - 1) // self.steps_per_epoch,
-            **dict(zip(_PARTS, values, strict=True)),
-            "learning_rate": self._learning_rate(self.step - 1),
-            "images_per_second": round(self.recipe.optimisation.batch / seconds, 1),
-            "data_wait": round(waited / seconds, 4),
+            "step": figures.step + 1,
+            "epoch": figures.step // self.steps_per_epoch,
+            **figures.values,
+            "learning_rate": self._learning_rate(figures.step),
+            "images_per_second": round(self.recipe.optimisation.batch / max(seconds, 1e-6), 1),
+            "data_wait": round(waited / max(seconds, 1e-6), 4),
             "seconds": round(seconds, 4),
         }
 
@@ -252,10 +222,6 @@ def _next(batches: Any) -> Batch:
         sentence = str(error).strip().splitlines()[-1]
         raise type(error)(sentence.partition("Error: ")[2] or sentence) from error
     return batch
-
-
-def _step_seed(seed: int, step: int, rank: int) -> int:
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
 
 
 def run(config_path: Path) -> None:

@@ -106,13 +106,13 @@ def test_pretraining__leaves_an_encoder_that_loads(tiny_corpus: Path, tiny_recip
 
 def test_pretraining__a_loss_that_is_not_finite_stops_at_once(tiny_corpus: Path, tiny_recipe: Recipe) -> None:
     running = Pretraining(job(tiny_corpus, tiny_recipe, state_steps=1), HERE)
-    real = running._losses
+    real = running.stepper.losses
 
     def broken(batch: Any) -> Any:
         losses = real(batch)
         return losses._replace(total=losses.total * math.nan) if running.step == 3 else losses
 
-    running._losses = broken  # type: ignore[method-assign]
+    running.stepper.losses = broken  # type: ignore[method-assign]
     with pytest.raises(TrainingFailed, match=r"step 3 gave a loss of nan.*on the batch (one|two)/\d\d.*state before it"):
         running.run()
     saved = states(running.job.work / "states")[-1]
