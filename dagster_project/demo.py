@@ -14,7 +14,7 @@ from dagster_project.instance import HOME_VARIABLE, prepare_home
 from dagster_project.recording import prepare_workspace
 from dagster_project.summary import summary
 from dagster_project.terminal import LOG_FORMAT, AssetLines, console, everything_else_to
-from panderm.catalog import datasets
+from panderm.catalog import demo_datasets
 from panderm.core.errors import PanDermError
 from panderm.core.files import exclusive
 from panderm.core.layout import WORKSPACE_VARIABLE, Layout
@@ -78,7 +78,7 @@ def _deliver(layout: Layout, lines: AssetLines) -> None:
 
     lines.say("landing/ is empty: drawing synthetic deliveries")
     began = time.monotonic()
-    record = synthesize.run(synthesize.Config(), [dataset.key for dataset in datasets()], landing)
+    record = synthesize.run(synthesize.Config(), [dataset.key for dataset in demo_datasets()], landing)
     lines.say(f"    {record.counts['files']} files of {record.counts['datasets']} datasets {time.monotonic() - began:.1f} s")
 
 

@@ -13,6 +13,8 @@ from panderm.catalog.table import (
     benchmark,
     dataset,
     datasets,
+    delivered_datasets,
+    demo_datasets,
     runnable_benchmarks,
     source,
 )
@@ -27,6 +29,8 @@ __all__ = [
     "benchmark",
     "dataset",
     "datasets",
+    "delivered_datasets",
+    "demo_datasets",
     "runnable_benchmarks",
     "source",
 ]

@@ -59,6 +59,8 @@ class Benchmark(FrozenConfig):
         protocol: what is fitted, for tasks that run.
         folds: of tasks that the paper judges out of fold; 0 for those with a test split.
         shares: shares of train, val and test where the paper states others than curate's.
+        demo: whether the demo draws a twin of it and runs it.
+        modalities: kinds of image delivered, where they are others than the one that ``modality`` begins with.
         reported: the paper's own figures by metric, where it states one; shown beside ours on real data only.
     """
 
@@ -80,6 +82,8 @@ class Benchmark(FrozenConfig):
     protocol: Protocol = "linear_probe"
     folds: int = Field(default=0, ge=0)
     shares: tuple[float, float, float] | None = None
+    demo: bool = False
+    modalities: tuple[Modality, ...] = ()
     reported: dict[str, float] = Field(default_factory=dict)
 
     @property
@@ -152,14 +156,36 @@ def dataset(key: str) -> Dataset:
     """Return a dataset by key: a source's, or ``benchmarks/<task>``.
 
     Raises:
-        InputError: neither a source nor a runnable benchmark has that key.
+        InputError: neither a source has that key, nor a benchmark with a reader.
     """
     if key.startswith(benchmark_dataset("")):
-        task = benchmark(key.removeprefix(benchmark_dataset("")))
+        task = _with_reader(key.removeprefix(benchmark_dataset("")))
         labels = () if task.kind == "segmentation" else task.classes  # its answer is a mask
-        return Dataset(key, task.reader, (_modality(task),), task.patient_namespace, labels)
+        return Dataset(key, task.reader, task.modalities or (_modality(task),), task.patient_namespace, labels)
     row = source(key)
     return Dataset(key, row.reader, row.modalities, row.patient_namespace, ())
+
+
+def _with_reader(key: str) -> Benchmark:
+    """Return a benchmark whose delivery can be read, whether or not its kind runs yet."""
+    found = [row for row in BENCHMARKS if row.key == key]
+    return found[0] if found and found[0].reader else benchmark(key)
+
+
+def delivered_datasets() -> tuple[Dataset, ...]:
+    """Return every dataset that can be read: the 11 sources, then the benchmarks with a reader."""
+    keys = [row.key for row in SOURCES] + [benchmark_dataset(row.key) for row in BENCHMARKS if row.reader]
+    return tuple(dataset(key) for key in keys)
+
+
+def demo_datasets() -> tuple[Dataset, ...]:
+    """Return what the demo runs on: the 11 sources and the benchmarks of its rows."""
+    return tuple(row for row in delivered_datasets() if _in_demo(row.key))
+
+
+def _in_demo(key: str) -> bool:
+    task = key.removeprefix(benchmark_dataset(""))
+    return task == key or any(row.demo for row in BENCHMARKS if row.key == task)
 
 
 def datasets() -> tuple[Dataset, ...]:

@@ -20,17 +20,19 @@ from panderm.core.layout import Layout
 @click.option(
     "--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a contact sheet to this PNG, nothing else."
 )
+@click.option("--all", "everything", is_flag=True, help="Every dataset that has a twin, not only the demo's.")
 @click.option("--trouble", is_flag=True, help="Also print where the planted trouble is.")
 @settings_option
 def command(
     datasets: tuple[str, ...],
     out: Path | None,
     sheet: Path | None,
+    everything: bool,
     trouble: bool,
     assignments: tuple[str, ...],
     **chosen: object,
 ) -> None:
-    """Write synthetic deliveries of DATASETs (mym, benchmarks/ham10000, ...; default: all) in their native layouts.
+    """Write synthetic deliveries of DATASETs (mym, benchmarks/ham10000, ...; default: the demo's) in their native layouts.
 
     Each carries trouble on purpose (docs/deliveries.md). A folder that holds anybody else's files is never touched.
     """
@@ -40,7 +42,8 @@ def command(
     config = stage_config(synthesize.Config, "synthesize", layout, assignments)
     asked = {name: value for name, value in chosen.items() if value not in (None, ())}
     config = synthesize.Config.parse(config.model_dump() | asked, where="synthesize")
-    keys = datasets or config.broken or tuple(row.key for row in catalog.datasets())
+    rows = catalog.delivered_datasets() if everything else catalog.demo_datasets()
+    keys = datasets or config.broken or tuple(row.key for row in rows)
     if sheet is not None:
         from panderm.twins.sheet import write_sheet
 

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"  # the file has more bytes than any camera writes
     TRUNCATED = "truncated"  # the data break off or are damaged
     UNREADABLE = "unreadable"  # the file system would not give the bytes
+    BAD_MASK = "bad_mask"  # a mask that is missing, empty, of another size than its image, or of no image
     DUPLICATE_BYTES = "duplicate_bytes"  # the same bytes as another file of this dataset
     UNEXPECTED_FILE = "unexpected_file"  # not part of the native layout
     NO_METADATA = "no_metadata"  # an image that no metadata row names
@@ -21,6 +22,7 @@ class Reason(StrEnum):
     MISSING_COLUMN = "missing_column"  # its metadata table lacks a column the layout cannot do without
     DUPLICATE_ROW = "duplicate_row"  # a second metadata row for the same image
     UNKNOWN_LABEL = "unknown_label"  # a label outside the task's classes
+    CONTRADICTION = "contradiction"  # two columns say different things of one image
     BAD_METADATA = "bad_metadata"  # the metadata file itself cannot be read
     HELD_OUT = "held_out"  # belongs to the benchmark's held-out institutions, so no source may use it
     OUT_OF_SCOPE = "out_of_scope"  # outside the benchmark's institutions
