@@ -235,6 +235,7 @@ def _finish(
         weights_sha256=sha256_file(weights),
         split_sha256=rows.sha256,
         config=settings,
+        licence=card.licence,
     )
     save_card(folder, model)
     record = Record(

@@ -6,9 +6,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from panderm.core.errors import ConfigError
+
+_ADDED: dict[str, Any] = {"added": True}
+
+
+def added(default: Any, **limits: Any) -> Any:
+    """Return a field that joined a stored description later: while it has its default it is left out of what is written.
+
+    So everything that was made before keeps its bytes, its hashes and its identity. ``limits`` as in ``pydantic.Field``.
+    """
+    return Field(default=default, json_schema_extra=_ADDED, **limits)
 
 
 class FrozenConfig(BaseModel):
@@ -27,6 +37,14 @@ class FrozenConfig(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError(_sentence(cls, error, where)) from error
+
+    @model_serializer(mode="wrap")
+    def _without_unused_additions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        for name, field in type(self).model_fields.items():
+            if field.json_schema_extra == _ADDED and getattr(self, name) == field.default:
+                values.pop(name, None)
+        return values
 
 
 def _sentence(cls: type[BaseModel], error: ValidationError, where: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -21,7 +22,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from panderm import __version__
-from panderm.core.config import FrozenConfig
+from panderm.core.config import FrozenConfig, added
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_file, write_json, writing
 from panderm.imaging.preprocessing import Preprocessing
@@ -41,6 +42,9 @@ class EncoderConfig(FrozenConfig):
         heads: attention heads.
         mlp_ratio: hidden width of the MLPs over D (4 in every ViT of the CAE v2 family).
         layer_scale: initial LayerScale (0.1: the recipe's own default; the paper's value is not public).
+        pre_norm: a layer norm before the first block, as CLIP's towers have (for imported weights).
+        activation: of the MLPs; ``quick_gelu`` is OpenAI CLIP's (for imported weights).
+        norm_eps: of every layer norm (1e-6: CAE family and timm; CLIP's towers have 1e-5).
     """
 
     image_size: int = Field(default=224, gt=0)
@@ -50,6 +54,9 @@ class EncoderConfig(FrozenConfig):
     heads: int = Field(default=16, gt=0)
     mlp_ratio: float = Field(default=4.0, gt=0)
     layer_scale: float = Field(default=0.1, gt=0)
+    pre_norm: bool = added(False)
+    activation: Literal["gelu", "quick_gelu"] = added("gelu")
+    norm_eps: float = added(1e-6, gt=0)
 
     @model_validator(mode="after")
     def _fits(self) -> EncoderConfig:
@@ -77,6 +84,8 @@ class EncoderCard(FrozenConfig):
         teacher: what its targets came from, in words.
         steps: optimiser steps taken; 0 for an untrained baseline.
         code_version: version of this package.
+        origin: which file or encoder the weights began with, in words; empty if they began here.
+        licence: the terms that came with those weights and hold for whatever is made from them; empty if none did.
     """
 
     architecture: EncoderConfig
@@ -87,6 +96,8 @@ class EncoderCard(FrozenConfig):
     teacher: str = ""
     steps: int = 0
     code_version: str = __version__
+    origin: str = added("")
+    licence: str = added("")
 
 
 class QkvLinear(nn.Linear):
@@ -131,7 +142,9 @@ class Encoder(nn.Module):
             mlp_ratio=config.mlp_ratio,
             qkv_bias=True,
             init_values=config.layer_scale,  # without a value timm builds no LayerScale at all
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            norm_layer=partial(nn.LayerNorm, eps=config.norm_eps),
+            act_layer=None if config.activation == "gelu" else config.activation,
+            pre_norm=config.pre_norm,
             num_classes=0,
             global_pool="token",
             drop_path_rate=drop_path,
@@ -188,7 +201,7 @@ class Encoder(nn.Module):
 
     def _encode(self, patches: Tensor, norm: bool = True) -> Tensor:
         class_token = self._class_embedding + self._positions[:, :1]
-        tokens = torch.cat([class_token.expand(patches.shape[0], -1, -1), patches], dim=1)
+        tokens = self.vit.norm_pre(torch.cat([class_token.expand(patches.shape[0], -1, -1), patches], dim=1))
         for block in self.vit.blocks:
             tokens = block(tokens)
         encoded: Tensor = self.vit.norm(tokens) if norm else tokens

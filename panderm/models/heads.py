@@ -65,7 +65,7 @@ class FineTunedNetwork(nn.Module):
         super().__init__()
         self.encoder = Encoder(config, drop_path)
         self.encoder.vit.norm = nn.Identity()  # its place is taken by fc_norm, behind the pooling
-        self.fc_norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.fc_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
         self.head = nn.Linear(config.width, classes)
         nn.init.trunc_normal_(self.head.weight, std=_HEAD_STD)
         nn.init.zeros_(self.head.bias)
@@ -95,7 +95,7 @@ class FineTunedNetwork(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm calls it so
         """Say which parameters form a layer, for timm's layer-wise decay: stem 0, block i is i + 1, the rest last."""
         return {
-            "stem": r"^encoder\.vit\.(?:cls_token|pos_embed|patch_embed)",
+            "stem": r"^encoder\.vit\.(?:cls_token|pos_embed|patch_embed|norm_pre)",
             "blocks": r"^encoder\.vit\.blocks\.(\d+)",  # what is not named (fc_norm, head) forms the last layer
         }
 

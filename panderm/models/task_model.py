@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from panderm.catalog.table import Protocol
-from panderm.core.config import FrozenConfig
+from panderm.core.config import FrozenConfig, added
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_bytes, sha256_file, write_json, writing
 from panderm.imaging.preprocessing import Preprocessing
@@ -43,6 +43,7 @@ class ModelCard(FrozenConfig):
         weights_sha256: of that file.
         split_sha256: of the ``split.parquet`` it was fitted on.
         config: the stage's configuration as used.
+        licence: terms that came with the encoder's weights (``EncoderCard.licence``) and hold for this model too.
     """
 
     task: str
@@ -56,6 +57,7 @@ class ModelCard(FrozenConfig):
     weights_sha256: str
     split_sha256: str
     config: dict[str, Any]
+    licence: str = added("")
 
     @property
     def preprocessing_sha256(self) -> str:

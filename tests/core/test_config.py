@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from panderm.core.config import FrozenConfig, override, read_params
+from panderm.core.config import FrozenConfig, added, override, read_params
 from panderm.core.errors import ConfigError
 
 
@@ -59,3 +59,12 @@ def test_read_params__not_a_mapping(tmp_path: Path, text: str, message: str) -> 
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_params(tmp_path / "params.yaml")
+
+
+def test_added__is_written_only_where_it_is_used() -> None:
+    class Later(Example):
+        note: str = added("")
+
+    assert Later().model_dump(mode="json") == Example().model_dump(mode="json")
+    assert Later(note="x").model_dump(mode="json")["note"] == "x"
+    assert Later.parse({"rate": 0.5}) == Later()
