@@ -50,6 +50,32 @@ class Place(NamedTuple):
         dist.all_reduce(said, op=dist.ReduceOp.MAX)
         return bool(said.item())
 
+    def agreed(self, number: int) -> int:
+        """Return the first process's ``number``; every process must ask."""
+        if self.world == 1:
+            return number
+        said = torch.tensor(number, dtype=torch.int64, device=self.device)
+        dist.broadcast(said, src=0)
+        return int(said.item())
+
+    def gathered(self, values: Tensor) -> Tensor:
+        """Return the rows of all processes' ``values`` (n, ...), equally many of each, in the order of their ranks."""
+        if self.world == 1:
+            return values
+        mine = values.to(self.device, non_blocking=True).contiguous()
+        everybody = mine.new_empty((self.world * len(mine), *mine.shape[1:]))
+        dist.all_gather_into_tensor(everybody, mine)
+        return everybody
+
+    def wait(self) -> None:
+        """Wait for all processes to come here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+ALONE = Place(0, 1, torch.device("cpu"))
+"""The one process of a training that nothing else takes part in, on a CPU."""
+
 
 @contextmanager
 def joined(device: Device, threads: int = 0) -> Iterator[Place]:
