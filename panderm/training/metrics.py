@@ -28,7 +28,7 @@ class MetricsLog:
         write_text(path, "".join(_line(line) for line in kept))
         self._stream = path.open("a")
 
-    def add(self, values: dict[str, float | int]) -> None:
+    def add(self, values: dict[str, Any]) -> None:
         """Add one step's values."""
         self._stream.write(_line(values))
 

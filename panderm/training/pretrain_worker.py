@@ -107,7 +107,16 @@ class Pretraining:
         )
         self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say)
         self.student = self._wrapped()
-        self.stepper = Stepper(job.recipe, place, self.model, self.student, self.teacher, self.optimizer, self.corpus.names)
+        self.stepper = Stepper(
+            job.recipe,
+            place,
+            self.model,
+            self.student,
+            self.teacher,
+            self.optimizer,
+            self.corpus.names,
+            modalities=self.corpus.modalities,
+        )
         self.asked_to_stop = False
 
     def _wrapped(self) -> nn.Module:
@@ -178,11 +187,12 @@ class Pretraining:
             lowest=optimisation.min_learning_rate,
         )
 
-    def _line(self, figures: Figures, seconds: float, waited: float) -> dict[str, float | int]:
+    def _line(self, figures: Figures, seconds: float, waited: float) -> dict[str, Any]:
         return {
             "step": figures.step + 1,
             "epoch": figures.step // self.steps_per_epoch,
             **figures.values,
+            "by_modality": figures.by_modality,
             "learning_rate": self._learning_rate(figures.step),
             "images_per_second": round(self.recipe.optimisation.batch / max(seconds, 1e-6), 1),
             "data_wait": round(waited / max(seconds, 1e-6), 4),

@@ -34,12 +34,14 @@ class Figures(NamedTuple):
         values: by :data:`PARTS`; means over all processes.
         by_image: (n,) mean cosine distance of each image of this process.
         rows: (n,) their rows of the corpus.
+        by_modality: mean cosine distance of each modality that the global batch held, over all processes.
     """
 
     step: int
     values: dict[str, float]
     by_image: np.ndarray
     rows: np.ndarray
+    by_modality: dict[str, float]
 
 
 class _Told(NamedTuple):
@@ -62,6 +64,7 @@ class Stepper:
         teacher: gives the targets.
         optimizer: a fused AdamW over ``model``.
         names: of the corpus's rows, for messages.
+        modalities: of the corpus's rows; without them :attr:`Figures.by_modality` is empty.
         lag: steps after which figures are handed out; by default 1 on a GPU, 0 on a CPU.
         mark: called with ``start``, ``teacher``, ``forward``, ``backward`` and ``optimizer`` as each is behind (benchmarks).
     """
@@ -77,10 +80,14 @@ class Stepper:
         names: np.ndarray,
         lag: int | None = None,
         mark: Callable[[str], None] = lambda _name: None,
+        modalities: np.ndarray | None = None,
     ) -> None:
         self.recipe, self.place, self.model, self.student = recipe, place, model, student
         self.teacher, self.optimizer, self.names, self.mark = teacher, optimizer, names, mark
         self.lag = (1 if place.device.type == "cuda" else 0) if lag is None else lag
+        found, codes = np.unique(modalities if modalities is not None else [], return_inverse=True)
+        self.modalities = [str(name) for name in found]
+        self._modality = torch.from_numpy(codes.astype(np.int64)).to(place.device)  # of each row of the corpus
         self._bad = torch.zeros((), device=place.device)
         self._on_their_way: deque[_Told] = deque()
 
@@ -100,7 +107,8 @@ class Stepper:
         losses.total.backward()  # type: ignore[no-untyped-call]
         self.mark("backward")
         norm = self._gradient_norm()
-        values = self.place.mean(torch.stack([*(value.detach() for value in losses[:4]), norm]))
+        values = torch.stack([*(value.detach() for value in losses[:4]), norm])
+        values = self.place.mean(torch.cat([values, self._sums(batch.rows, losses.by_image.detach())]))
         self._update(values, norm)
         self._send(step, torch.cat([values, losses.by_image.detach()]), batch.rows)
         self.mark("optimizer")
@@ -123,6 +131,14 @@ class Stepper:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             losses: Losses = self.student(student, moved.keep, moved.masked, targets)
         return losses
+
+    def _sums(self, rows: Tensor, by_image: Tensor) -> Tensor:
+        """Return the sum of distances of each modality, then how many images each has, (2 * modalities,)."""
+        if not self.modalities:
+            return by_image.new_zeros(0)
+        codes = self._modality[rows.to(self.place.device, non_blocking=True)]
+        belongs = (codes.unsqueeze(1) == torch.arange(len(self.modalities), device=codes.device)).float()
+        return torch.cat([by_image @ belongs, belongs.sum(0)])
 
     def _gradient_norm(self) -> Tensor:
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
@@ -161,7 +177,8 @@ class Stepper:
     def _checked(self, told: _Told) -> Figures:
         """Return figures; stop on those that are not finite. The weights are those from before that step."""
         found = told.figures.numpy()
-        values, by_image, rows = found[: len(PARTS)], found[len(PARTS) :], told.rows.numpy()
+        values, sums, counts, by_image = np.split(found, np.cumsum([len(PARTS), *2 * [len(self.modalities)]]))
+        rows = told.rows.numpy()
         if not np.isfinite(values).all():
             named = rows[~np.isfinite(by_image)] if not np.isfinite(by_image).all() else rows
             names = ", ".join(self.names[row] for row in named[:8].tolist())
@@ -169,7 +186,9 @@ class Stepper:
                 f"step {told.step} gave a loss of {float(values[0])} and a gradient norm of {float(values[-1])} on the batch "
                 f"{names}{', ...' if len(named) > 8 else ''}; the state before it is kept, lower the learning rate"
             )
-        return Figures(told.step, dict(zip(PARTS, values.tolist(), strict=True)), by_image, rows)
+        means = zip(self.modalities, sums.tolist(), counts.tolist(), strict=True)
+        by_modality = {name: total / count for name, total, count in means if count}
+        return Figures(told.step, dict(zip(PARTS, values.tolist(), strict=True)), by_image, rows, by_modality)
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:
