@@ -13,17 +13,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from panderm.core.errors import PanDermError, TrainingFailed
+from panderm.training.nodes import ONE_NODE, Nodes
 from panderm.training.orphans import GRACE_SECONDS, holding, mark, reap
 from panderm.training.parent_death import die_with_parent
 
 ERROR_PREFIX = "error: "  # a worker's line for an error meant for the user
 STATUS_ERROR = 4  # a worker's exit status with it
+STATUS_STOPPED = 75  # a worker's after a stop on request: EX_TEMPFAIL of <sysexits.h>
 _AGENT_ERROR = re.compile(r"E\d{4} ")  # from here on torchrun speaks of itself
 _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")  # of the worker that failed first, in torchrun's summary
 _TAIL = 20  # lines of the log that a failure carries
@@ -43,9 +45,10 @@ def launch(
     on_line: Callable[[str], None] | None = None,
     *,
     work: Path | None = None,
+    nodes: Nodes = ONE_NODE,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run ``torchrun --nproc-per-node=nproc -m module config_path`` and wait for its end.
+    """Run ``torchrun --nproc-per-node=nproc -m module config_path`` on this machine and wait for its end.
 
     Args:
         module: a module that can be run with ``-m``; it calls :func:`worker_main`.
@@ -55,10 +58,11 @@ def launch(
         on_line: called with each line that the processes print to stdout; their stderr goes to the log alone.
         work: folder that at most one training uses at a time; left-over processes of a killed one are ended first.
             By default the folder of ``log``.
+        nodes: this machine among those of the training; each of them calls this.
         environment: variables to add to the current ones.
 
     Raises:
-        TrainingStopped: this process got SIGTERM; the training saved its state.
+        TrainingStopped: this process, or that of another machine, got SIGTERM; the training saved its state.
         TrainingFailed: the training ended otherwise than in success; the message carries the end of its log.
         Refused: another living training uses ``work``.
     """
@@ -70,19 +74,20 @@ def launch(
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as stream:
             position = stream.tell()
-            process = _start(_command(module, config_path, nproc), stream, {**(environment or {}), **mark(work)})
+            process = _start(_command(module, config_path, nproc, nodes), stream, {**(environment or {}), **mark(work)})
             try:
                 stopped = _follow(process, stream, on_line)
             finally:
                 _end(process, work)
+    if not stopped and process.returncode:
+        _judge(process.returncode, log, position)
+        stopped = True
     if stopped:
         raise TrainingStopped(f"the training was asked to stop and saved its state in {work}; run the same command to go on")
-    if process.returncode:
-        raise TrainingFailed(_failure(process.returncode, log, position))
 
 
-def _command(module: str, config_path: Path, nproc: int) -> list[str]:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={nproc}"]
+def _command(module: str, config_path: Path, nproc: int, nodes: Nodes) -> list[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *nodes.arguments(), f"--nproc-per-node={nproc}"]
     return [*torchrun, "-m", module, str(config_path)]
 
 
@@ -107,8 +112,9 @@ def _follow(process: subprocess.Popen[str], log: IO[str], on_line: Callable[[str
     assert process.stdout is not None
     with _forwarding(process) as asked:
         for line in process.stdout:
-            log.write(line)
-            log.flush()
+            with suppress(OSError):  # a full disk must not end a training by way of its log
+                log.write(line)
+                log.flush()
             if on_line and line.strip():
                 on_line(line.rstrip())
         process.wait()
@@ -151,18 +157,26 @@ def _end(process: subprocess.Popen[str], work: Path) -> None:
     reap(work)
 
 
-def _failure(status: int, log: Path, position: int) -> str:
+def _judge(status: int, log: Path, position: int) -> None:
+    """Raise what a training's end in failure means, from what its log says from ``position`` on; return if it was a stop.
+
+    Raises:
+        TrainingFailed: it was not.
+    """
     with log.open(errors="replace") as stream:
         stream.seek(position)
         lines = [line.rstrip() for line in stream if line.strip()]
     told = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
     if told:
-        return told[0]
+        raise TrainingFailed(told[0])
     agent = next((number for number, line in enumerate(lines) if _AGENT_ERROR.match(line)), len(lines))
     code = next((int(found[1]) for line in lines[agent:] if (found := _EXIT_CODE.search(line))), status)
+    if code == STATUS_STOPPED:
+        return
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-    return f"the training process {how}; the same command goes on from its last state; the end of {log}:\n" + "\n".join(
-        lines[:agent][-_TAIL:]
+    raise TrainingFailed(
+        f"the training process {how}; the same command goes on from its last state; the end of {log}:\n"
+        + "\n".join(lines[:agent][-_TAIL:])
     )
 
 
@@ -171,6 +185,9 @@ def worker_main(run: Callable[[Path], None]) -> None:
     die_with_parent(os.getppid())
     try:
         run(Path(sys.argv[1]))
+    except TrainingStopped:
+        # Not 0: torchrun would wait five minutes for the other machines, which may be gone.
+        sys.exit(STATUS_STOPPED)
     except PanDermError as error:
         sys.stdout.write(f"{ERROR_PREFIX}{error}\n")  # one write, so that lines of several processes stay apart
         sys.stdout.flush()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from panderm.core.files import write_text
+from panderm.core.errors import InputError
+from panderm.core.files import sha256_bytes, write_text
 
 TIMING = ("images_per_second", "data_wait", "seconds")
 """Keys that differ from run to run; everything else in a line follows from inputs and seed."""
 
 
 class MetricsLog:
-    """Append lines to ``metrics.jsonl``.
+    """Append lines to ``metrics.jsonl``; lines that a full disk does not take are kept until it does.
 
     Args:
         path: the file; lines of steps after ``step`` (of a killed run that had got further than its state) are dropped.
@@ -26,16 +29,42 @@ class MetricsLog:
     def __init__(self, path: Path, step: int) -> None:
         kept = [line for line in read_metrics(path) if line["step"] <= step]
         write_text(path, "".join(_line(line) for line in kept))
-        self._stream = path.open("a")
+        self._path, self._stream = path, path.open("ab", buffering=0)
+        self._size = path.stat().st_size
+        self._pending: list[bytes] = []
+        self._tried = time.monotonic()
 
     def add(self, values: dict[str, Any]) -> None:
-        """Add one step's values."""
-        self._stream.write(_line(values))
+        """Add one step's values; they are in the file about a second later."""
+        self._pending.append(_line(values).encode())
+        if time.monotonic() - self._tried > 1:
+            with suppress(OSError):  # the lines stay, and the flush before the next state says what is wrong
+                self._write()
 
     def flush(self) -> None:
-        """Bring every line to the disk; called before a state is saved, so that no step of it is missing here."""
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        """Bring every line to the disk; called before a state is saved, so that no step of it is missing here.
+
+        Raises:
+            InputError: the disk is full, say; the file ends with a whole line, and the others are tried again next time.
+        """
+        try:
+            self._write()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise InputError(f"cannot write {self._path} ({error.strerror}); make room there") from error
+
+    def _write(self) -> None:
+        self._tried = time.monotonic()
+        text = memoryview(b"".join(self._pending))
+        try:
+            done = 0
+            while done < len(text):
+                done += self._stream.write(text[done:])
+        except OSError:
+            self._stream.truncate(self._size)
+            raise
+        self._size += len(text)
+        self._pending.clear()
 
     def close(self) -> None:
         """Flush and close."""
@@ -58,6 +87,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def without_timing(lines: list[dict[str, Any]]) -> str:
     """Return lines as text with everything that differs from run to run left out."""
     return "".join(_line({key: value for key, value in line.items() if key not in TIMING}) for line in lines)
+
+
+def batch_name(samples: Iterable[str]) -> str:
+    """Return a short name of a batch: 8 hex digits of the sha256 of its samples' names, one a line, in their order."""
+    return sha256_bytes("\n".join(samples).encode())[:8]
 
 
 def mean_loss(lines: list[dict[str, Any]]) -> float:

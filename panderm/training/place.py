@@ -46,7 +46,7 @@ class Place(NamedTuple):
         """Return whether any process says yes; every process must ask."""
         if self.world == 1:
             return flag
-        said = torch.tensor([float(flag)], device=self.device)
+        said = torch.tensor([float(flag)])
         dist.all_reduce(said, op=dist.ReduceOp.MAX)
         return bool(said.item())
 
@@ -54,7 +54,7 @@ class Place(NamedTuple):
         """Return the first process's ``number``; every process must ask."""
         if self.world == 1:
             return number
-        said = torch.tensor(number, dtype=torch.int64, device=self.device)
+        said = torch.tensor(number, dtype=torch.int64)
         dist.broadcast(said, src=0)
         return int(said.item())
 
@@ -69,8 +69,7 @@ class Place(NamedTuple):
 
     def wait(self) -> None:
         """Wait for all processes to come here."""
-        if self.world > 1:
-            dist.barrier()
+        self.any(False)
 
 
 ALONE = Place(0, 1, torch.device("cpu"))
@@ -79,7 +78,10 @@ ALONE = Place(0, 1, torch.device("cpu"))
 
 @contextmanager
 def joined(device: Device, threads: int = 0) -> Iterator[Place]:
-    """Join the process group that torchrun describes (gloo on a CPU, nccl on GPUs) and leave it at the end.
+    """Join the process group that torchrun describes and leave it at the end.
+
+    Tensors on a GPU travel by nccl, those on a CPU by gloo; questions between processes are of the second kind, so that no
+    GPU has to be waited for.
 
     Args:
         device: ``auto`` takes a GPU if there is one.
@@ -98,7 +100,7 @@ def joined(device: Device, threads: int = 0) -> Iterator[Place]:
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // on_machine))
     place = Place(rank, world, torch.device("cuda", local) if cuda else torch.device("cpu"))
     if world > 1:
-        dist.init_process_group("nccl" if cuda else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     try:
         yield place
     finally:

@@ -14,19 +14,19 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from safetensors.torch import save_file
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 
 from panderm.core.config import FrozenConfig
-from panderm.core.errors import ConfigError, PanDermError
+from panderm.core.errors import ConfigError, InputError, PanDermError
 from panderm.core.files import building_folder, read_json, write_json
 from panderm.models.alignment import MaskedAlignment
-from panderm.models.encoder import EncoderCard, build_encoder, save_encoder
+from panderm.models.encoder import Encoder, EncoderCard, build_encoder, save_encoder
 from panderm.models.regressor import Regressor
 from panderm.models.teacher import Teacher, build_teacher
 from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, loader, steps_per_epoch
-from panderm.training.launch import worker_main
-from panderm.training.metrics import MetricsLog
+from panderm.training.launch import TrainingStopped, worker_main
+from panderm.training.metrics import MetricsLog, batch_name
+from panderm.training.parallel import Mode, gathered, replicate, shard
 from panderm.training.place import Place, joined
 from panderm.training.recipe import Recipe
 from panderm.training.schedule import decay_groups, learning_rate
@@ -52,6 +52,7 @@ class Job(FrozenConfig):
         workers: loading processes of each training process.
         threads: torch's, of each training process; 0 shares the cores.
         compile: run the student through torch.compile.
+        parallel: what several processes share: ``ddp`` nothing but the work, ``fsdp`` the memory too.
         state_seconds: time between two states.
         state_steps: steps between two states, 0 for time alone.
         tell_seconds: time between two lines of progress.
@@ -67,6 +68,7 @@ class Job(FrozenConfig):
     workers: int = Field(default=1, ge=0)
     threads: int = Field(default=0, ge=0)
     compile: bool = False
+    parallel: Mode = "ddp"
     state_seconds: float = Field(default=300, gt=0)
     state_steps: int = Field(default=0, ge=0)
     tell_seconds: float = Field(default=10, ge=0)
@@ -99,13 +101,16 @@ class Pretraining:
         self.teller = Teller(place.first, job.tell_seconds, self.steps, optimisation.batch)
         self.teacher: Teacher = build_teacher(job.recipe.teacher, job.recipe.encoder.grid).to(place.device)
         self.model = build_model(job.recipe, self.teacher.width).to(place.device)
+        self.sharded = job.parallel == "fsdp" and place.world > 1
+        if self.sharded:
+            shard(self.model, place, compiled=job.compile)
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, optimisation.weight_decay),
             lr=optimisation.learning_rate,
             betas=(optimisation.beta_1, optimisation.beta_2),
             fused=True,
         )
-        self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say)
+        self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say, place)
         self.student = self._wrapped()
         self.stepper = Stepper(
             job.recipe,
@@ -120,11 +125,10 @@ class Pretraining:
         self.asked_to_stop = False
 
     def _wrapped(self) -> nn.Module:
+        if self.sharded:
+            return self.model
         student: nn.Module = torch.compile(self.model) if self.job.compile else self.model  # type: ignore[assignment]
-        if self.place.world == 1:
-            return student
-        devices = [self.place.device.index] if self.place.device.type == "cuda" else None
-        return DistributedDataParallel(student, device_ids=devices)
+        return replicate(student, self.place) if self.place.world > 1 else student
 
     def stop(self, *_signal: Any) -> None:
         """Ask to save the state and end after the step at hand; a signal handler."""
@@ -144,16 +148,16 @@ class Pretraining:
             now = time.monotonic()
             self._tell(figures, metrics, now - began, waited)
             began = now
-            if metrics and self._due(saved):
+            if self._due(saved):
                 self._tell(self.stepper.drain(), metrics, time.monotonic() - began, 0.0)
-                self._save(metrics)
+                self._try_to_save(metrics)
                 saved = time.monotonic()
         self._tell(self.stepper.drain(), metrics, time.monotonic() - began, 0.0)
+        self._save(metrics)
         if metrics:
-            self._save(metrics)
             metrics.close()
-            if self.step == self.steps:
-                self._finish()
+        if self.step == self.steps:
+            self._finish()
         self.teller.end(self.step)
 
     def _tell(self, arrived: list[Figures], metrics: MetricsLog | None, seconds: float, waited: float) -> None:
@@ -172,10 +176,13 @@ class Pretraining:
         return loader(images, batches, self.job.workers, pinned=self.place.device.type == "cuda")
 
     def _stopping(self) -> bool:
-        # Asking the siblings costs a synchronisation, so GPUs ask every tenth step; a CPU step is long anyway.
+        return self._anybody(self.asked_to_stop)
+
+    def _anybody(self, flag: bool) -> bool:
+        # Hosts that wait for each other run less far ahead of their GPUs, so these ask every tenth step; a CPU step is long.
         if self.place.device.type == "cuda" and self.place.world > 1 and self.step % 10:
             return False
-        return self.place.any(self.asked_to_stop)
+        return self.place.any(flag)
 
     def _learning_rate(self, step: int) -> float:
         optimisation = self.recipe.optimisation
@@ -193,6 +200,7 @@ class Pretraining:
             "epoch": figures.step // self.steps_per_epoch,
             **figures.values,
             "by_modality": figures.by_modality,
+            "batch": batch_name(self.corpus.names[figures.everybody]),
             "learning_rate": self._learning_rate(figures.step),
             "images_per_second": round(self.recipe.optimisation.batch / max(seconds, 1e-6), 1),
             "data_wait": round(waited / max(seconds, 1e-6), 4),
@@ -200,14 +208,29 @@ class Pretraining:
         }
 
     def _due(self, saved: float) -> bool:
+        """Return whether a state is due; all processes get the same answer, as all give their shards to it."""
         every = self.job.state_steps
-        return time.monotonic() - saved > self.job.state_seconds or bool(every and self.step % every == 0)
+        if every and self.step % every == 0:
+            return True
+        return self._anybody(self.place.first and time.monotonic() - saved > self.job.state_seconds)
 
-    def _save(self, metrics: MetricsLog) -> None:
-        metrics.flush()
-        save_state(self.job.work / STATES, self.step, self.model, self.optimizer)
+    def _save(self, metrics: MetricsLog | None) -> None:
+        if metrics:
+            metrics.flush()
+        if self.sharded or self.place.first:
+            save_state(self.job.work / STATES, self.step, self.model, self.optimizer, self.place)
+
+    def _try_to_save(self, metrics: MetricsLog | None) -> None:
+        """Save on the way; where that fails (a full disk), go on: nothing is lost yet, and there may be room next time."""
+        try:
+            self._save(metrics)
+        except InputError as error:
+            self.teller.say(f"warning: {error}; training goes on, the state saved before is kept")
 
     def _finish(self) -> None:
+        tensors = gathered(self.model.state_dict().items(), keep=self.place.first)
+        if not self.place.first:
+            return
         card = EncoderCard(
             architecture=self.recipe.encoder,
             preprocessing=self.recipe.preprocessing,
@@ -217,11 +240,18 @@ class Pretraining:
             steps=self.steps,
         )
         with building_folder(self.job.work / FINAL) as folder:
-            save_encoder(folder, self.model.encoder, card)
-            others = {k: v.cpu().contiguous() for k, v in self.model.state_dict().items() if not k.startswith("encoder.")}
+            save_encoder(folder, self._encoder(tensors), card)
+            others = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.")}
             save_file(others, folder / REGRESSOR_NAME, metadata={"format": "pt"})
             images = self.steps * self.recipe.optimisation.batch
             write_json(folder / FINAL_NAME, {"steps": self.steps, "images_seen": images, "corpus_images": len(self.corpus)})
+
+    def _encoder(self, tensors: dict[str, Tensor]) -> Encoder:
+        """Return the trained encoder whole on the CPU; :attr:`model` may hold a shard of it."""
+        encoder = build_encoder(self.recipe.encoder)
+        of_it = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
+        encoder.load_state_dict(of_it, strict=True)
+        return encoder
 
 
 def _next(batches: Any) -> Batch:
@@ -241,6 +271,9 @@ def run(config_path: Path) -> None:
         pretraining = Pretraining(job, place)
         signal.signal(signal.SIGTERM, pretraining.stop)
         pretraining.run()
+        place.wait()  # for the first process, which may still be writing
+    if pretraining.step < pretraining.steps:
+        raise TrainingStopped(f"stopped on request after step {pretraining.step} with its state saved")
 
 
 if __name__ == "__main__":

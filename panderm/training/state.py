@@ -46,7 +46,7 @@ def save_state(folder: Path, step: int, model: nn.Module, optimizer: torch.optim
             sums = {name: sha256_file(aside / name) for name in (_MODEL, _MOMENTS)}
             write_json(aside / _FACTS, {"step": step, "sha256": sums})
     except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot save the training's state in {folder} ({error}); make room, then run it again") from error
+        raise InputError(f"cannot save the training's state in {folder} ({error}); make room there") from error
     for old in states(folder)[:-KEPT]:
         shutil.rmtree(old)
 

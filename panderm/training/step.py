@@ -19,6 +19,7 @@ from panderm.models.alignment import Losses, MaskedAlignment
 from panderm.models.pixels import normalise
 from panderm.models.teacher import Teacher
 from panderm.training.data import Batch
+from panderm.training.parallel import whole
 from panderm.training.place import Place
 from panderm.training.recipe import Recipe
 
@@ -34,6 +35,7 @@ class Figures(NamedTuple):
         values: by :data:`PARTS`; means over all processes.
         by_image: (n,) mean cosine distance of each image of this process.
         rows: (n,) their rows of the corpus.
+        everybody: (batch,) rows of the global batch, in its order.
         by_modality: mean cosine distance of each modality that the global batch held, over all processes.
     """
 
@@ -41,6 +43,7 @@ class Figures(NamedTuple):
     values: dict[str, float]
     by_image: np.ndarray
     rows: np.ndarray
+    everybody: np.ndarray
     by_modality: dict[str, float]
 
 
@@ -50,6 +53,7 @@ class _Told(NamedTuple):
     step: int
     figures: Tensor
     rows: Tensor
+    everybody: Tensor
     there: torch.cuda.Event | None
 
 
@@ -142,7 +146,7 @@ class Stepper:
 
     def _gradient_norm(self) -> Tensor:
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        return torch.nn.utils.get_total_norm(gradients)
+        return whole(torch.nn.utils.get_total_norm(gradients))
 
     def _update(self, values: Tensor, norm: Tensor) -> None:
         """Clip and step, unless this step or one before it was not finite; decided on the device.
@@ -157,13 +161,13 @@ class Stepper:
         optimizer.step()
 
     def _send(self, step: int, figures: Tensor, rows: Tensor) -> None:
+        everybody = self.place.gathered(rows)
         there = None
         if figures.device.type == "cuda":
-            host = torch.empty(figures.shape, dtype=figures.dtype, pin_memory=True)
-            figures = host.copy_(figures, non_blocking=True)
+            figures, everybody = _leaving(figures), _leaving(everybody)
             there = torch.cuda.Event()  # type: ignore[no-untyped-call]
             there.record()
-        self._on_their_way.append(_Told(step, figures, rows, there))
+        self._on_their_way.append(_Told(step, figures, rows, everybody, there))
 
     def _arrived(self, lag: int) -> list[Figures]:
         arrived = []
@@ -188,7 +192,13 @@ class Stepper:
             )
         means = zip(self.modalities, sums.tolist(), counts.tolist(), strict=True)
         by_modality = {name: total / count for name, total, count in means if count}
-        return Figures(told.step, dict(zip(PARTS, values.tolist(), strict=True)), by_image, rows, by_modality)
+        parts = dict(zip(PARTS, values.tolist(), strict=True))
+        return Figures(told.step, parts, by_image, rows, told.everybody.numpy(), by_modality)
+
+
+def _leaving(tensor: Tensor) -> Tensor:
+    """Return where a tensor of a GPU will be on the host once the device has come so far."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:
