@@ -23,8 +23,9 @@ from panderm.core.tables import CORPUS, EXCLUSIONS, SPLIT, read_table, write_tab
 from panderm.curation.corpus import Exclusion, exclude
 from panderm.curation.duplicates import exact_pairs, near_pairs
 from panderm.curation.picture import draw_corpus
-from panderm.curation.published import load_published, manifest_hashes
-from panderm.curation.splits import SPLITS, Split, assign, check_split, conflicting_labels, join_groups
+from panderm.curation.published import load_masks, load_published, manifest_hashes
+from panderm.curation.splits import SPLITS, Split, assign, assign_folds, check_split, conflicting_labels, join_groups
+from panderm.tasks.kinds import kind_of
 
 __all__ = ["Config", "Exclusion", "run"]
 
@@ -85,7 +86,8 @@ def run(config: Config, data: Path, corpus: Path, splits: Path) -> Record:
         chosen = (rows["dataset"] == benchmark_dataset(task.key)).to_numpy()
         if chosen.any():
             try:
-                tasks[task.key] = _write_split(config, task, rows[chosen], _within(same, chosen), splits / task.key)
+                pairs, masks = _within(same, chosen), load_masks(data, benchmark_dataset(task.key))
+                tasks[task.key] = _write_split(config, task, rows[chosen], pairs, masks, splits / task.key)
             except InputError as error:  # this task's labels; the other tasks have theirs
                 refused[task.key] = str(error)
     return _write_corpus(config, rows, exclude(rows, exact, near), manifest_hashes(data), tasks, refused, corpus)
@@ -99,18 +101,16 @@ def _within(pairs: pd.DataFrame, chosen: NDArray[np.bool_]) -> pd.DataFrame:
     return pd.DataFrame({"i": place[i[inside]], "j": place[j[inside]]})
 
 
-def _write_split(config: Config, task: Benchmark, rows: pd.DataFrame, same: pd.DataFrame, out: Path) -> Record:
+def _write_split(
+    config: Config, task: Benchmark, rows: pd.DataFrame, same: pd.DataFrame, masks: pd.DataFrame, out: Path
+) -> Record:
     rows = rows.reset_index(drop=True)
     rows["group"] = join_groups(rows, same)  # over all images: an unlabelled one may join two labelled ones
-    labelled = rows[rows["label"].isin(task.classes)]
-    if labelled.empty:
-        raise InputError(
-            f"{task.key}: none of its {len(rows)} images has a known label; deliver labels ({', '.join(task.classes)})"
-        )
-    conflict = conflicting_labels(labelled)
-    table = labelled[~conflict].copy()
-    table["split"], moved = assign(table, _earlier(out, config), config.shares, config.seed)
-    warnings = check_split(task.key, table["split"], table["label"], task.classes)
+    prepared = kind_of(task).prepare(task, rows, masks)
+    conflict = conflicting_labels(prepared.rows)
+    table = prepared.rows[~conflict].copy()
+    table["split"], table["fold"], moved = _dealt(config, task, table, out)
+    warnings = [] if task.folds else check_split(task.key, table["split"], table["label"], _expected(task))
     table["target"] = table["label"].map({name: index for index, name in enumerate(task.classes)})
     with building_folder(out) as folder:
         write_table(folder / SPLIT_NAME, table.sort_values("image_id"), SPLIT)
@@ -119,7 +119,7 @@ def _write_split(config: Config, task: Benchmark, rows: pd.DataFrame, same: pd.D
             key=task.key,
             counts={
                 "images": len(rows),
-                "unlabelled": len(rows) - len(labelled),
+                **prepared.left_out,
                 "conflicting_labels": int(conflict.sum()),
                 **{str(name): int((table["split"] == name).sum()) for name in SPLITS},
                 "groups": int(table["group"].nunique()),
@@ -128,7 +128,7 @@ def _write_split(config: Config, task: Benchmark, rows: pd.DataFrame, same: pd.D
             hashes={"split": sha256_file(folder / SPLIT_NAME)},
             values={
                 "warnings": warnings,
-                "conflicting_images": sorted(labelled["image_id"][conflict]),
+                "conflicting_images": sorted(prepared.rows["image_id"][conflict]),
                 "labels": _counts(table, ["split", "label"]),
             },
             config=config.model_dump(mode="json"),
@@ -137,8 +137,24 @@ def _write_split(config: Config, task: Benchmark, rows: pd.DataFrame, same: pd.D
     return record
 
 
-def _earlier(out: Path, config: Config) -> pd.Series:
-    """Return split by image id of an earlier run with the same shares and seed; empty if there is none."""
+def _expected(task: Benchmark) -> tuple[str, ...]:
+    """Return the classes that every split should have; the background of a mask is no image's label."""
+    return task.classes[1:] if task.kind == "segmentation" else task.classes
+
+
+def _dealt(config: Config, task: Benchmark, table: pd.DataFrame, out: Path) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Return each row's split, its fold (null for tasks with a test split), and whether it left a shipped split."""
+    balanced = table.assign(label=table["stratum"])
+    if not task.folds:
+        shares = config.shares if task.shares is None else dict(zip(SPLITS, task.shares, strict=True))
+        split, moved = assign(balanced, _earlier(out, config, "split"), shares, config.seed)
+        return split, pd.Series(pd.NA, index=table.index, dtype="Int32"), moved
+    fold = assign_folds(balanced, _earlier(out, config, "fold"), task.folds, config.seed)
+    return pd.Series("test", index=table.index), fold, pd.Series(False, index=table.index)
+
+
+def _earlier(out: Path, config: Config, column: str) -> pd.Series:
+    """Return split or fold by image id of an earlier run with the same shares and seed; empty if there is none."""
     recover_folder(out)
     none = pd.Series(dtype=object)
     if not (out / SPLIT_NAME).is_file():
@@ -147,7 +163,7 @@ def _earlier(out: Path, config: Config) -> pd.Series:
     if any(former.get(name) != getattr(config, name) for name in (*SPLITS, "seed")):
         return none
     table = read_table(out / SPLIT_NAME, SPLIT)
-    return table.set_index("image_id")["split"].astype(object)
+    return table.set_index("image_id")[column].astype(object)
 
 
 def _write_corpus(

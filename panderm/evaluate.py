@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pydantic import Field
 
 from panderm.catalog import Benchmark
@@ -21,15 +22,17 @@ from panderm.core.files import building_folder, sha256_file, write_json
 from panderm.core.record import Record
 from panderm.core.tables import write_table
 from panderm.evaluation.bootstrap import LEVEL, REPLICATES
+from panderm.tasks.kinds import Compute, Given, kind_of
+from panderm.tasks.rows import Rows, read_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from panderm.evaluation.tables import Figure
     from panderm.models.task_model import ModelCard
-    from panderm.tasks.diagnosis import Rows
 
 STAGE = "evaluate"
+_TOLD = ("metric", "value", "low", "high", "protocol", "champion", "absent_classes")  # of the report, in the record
 
 
 class Config(FrozenConfig):
@@ -82,26 +85,25 @@ def run(
     """
     from panderm.evaluation.evidence import CHAMPION_PREDICTIONS_NAME, PREDICTIONS_NAME, REPORT_NAME
     from panderm.evaluation.figures import Resampling, all_figures
-    from panderm.evaluation.plots import draw_all
-    from panderm.evaluation.tables import METRICS, predictions_frame, predictions_schema
+    from panderm.evaluation.tables import METRICS, predictions_frame
     from panderm.models.task_model import load_model_card
-    from panderm.tasks.diagnosis import check_two_classes, read_rows
 
-    rows = read_rows(task, split)
-    test = rows.part("test")
-    check_two_classes(task, test, "test")
+    kind, rows = kind_of(task), read_rows(task, split)
     card = load_model_card(model)
     _check_model(task, rows, card, model)
-    schema = predictions_schema(len(task.classes))
-    predictions = predictions_frame(test, _probabilities(config, task, test, data, encoder, model, features))
+    schema, test = kind.schema(task), rows.part("test")
+    compute = Compute(feature_batch=config.batch, device=config.device)
+    given = Given(task, rows, split, data, encoder, features, features.parent / STAGE / task.key, compute)
+    predictions = _finite(kind.predict(given, model), schema, f"the model of {task.key}")
     figures = all_figures(task, predictions, Resampling(config.replicates, config.level, config.seed, config.min_groups))
     with building_folder(out) as folder:
         write_table(folder / PREDICTIONS_NAME, predictions, schema)
         write_table(folder / "metrics.parquet", pd.DataFrame(figures), METRICS)
-        draw_all(folder, predictions, task.classes, task.key)
+        kind.draw(folder, task, predictions)
         serving = None
         if champion is not None:
-            theirs = predictions_frame(test, _champion_probabilities(config, task, test, data, champion))
+            answers = predictions_frame(test, _champion_probabilities(config, task, test, data, champion))
+            theirs = _finite(answers, schema, f"the champion of {task.key}")
             write_table(folder / CHAMPION_PREDICTIONS_NAME, theirs, schema)
             serving = _champion(champion, folder / CHAMPION_PREDICTIONS_NAME)
         report = _report(config, task, card, model, predictions, figures, serving, folder / PREDICTIONS_NAME)
@@ -123,27 +125,6 @@ def _check_model(task: Benchmark, rows: Rows, card: ModelCard, model: Path) -> N
         )
 
 
-def _probabilities(
-    config: Config, task: Benchmark, test: pd.DataFrame, data: Path, encoder: Path, model: Path, cache: Path
-) -> NDArray[np.float32]:
-    import torch
-
-    from panderm.imaging.batches import prepared_batches
-    from panderm.models.task_model import load_task_model
-    from panderm.training.features import features
-
-    loaded = load_task_model(model, encoder)
-    what = f"evaluate {task.key}"
-    if loaded.network is None:
-        answer = loaded.probabilities_of_features(features(encoder, test, data, cache, batch=config.batch, what=what))
-    else:
-        gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-        loaded.to("cuda" if gpu else "cpu")
-        batches = prepared_batches(test, data, loaded.card.preprocessing, batch=config.batch, what=what)
-        answer = np.concatenate([loaded.probabilities(pixels) for pixels in batches])
-    return _finite(answer, f"the model of {task.key}")
-
-
 def _champion_probabilities(
     config: Config, task: Benchmark, test: pd.DataFrame, data: Path, champion: Path
 ) -> NDArray[np.float32]:
@@ -157,16 +138,16 @@ def _champion_probabilities(
             f"{task.key!r} with {', '.join(task.classes)}; roll back, or release under another key"
         )
     batches = prepared_batches(test, data, runner.spec, batch=config.batch, what=f"champion {task.key}")
-    return _finite(np.concatenate([runner.probabilities(pixels) for pixels in batches]), f"the champion of {task.key}")
+    return np.concatenate([runner.probabilities(pixels) for pixels in batches])
 
 
-def _finite(probabilities: NDArray[np.float32], who: str) -> NDArray[np.float32]:
-    bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
+def _finite(predictions: pd.DataFrame, schema: pa.Schema, who: str) -> pd.DataFrame:
+    """Refuse a table of predictions with a score that is no number; scores are the columns of type float32."""
+    scores = predictions[[field.name for field in schema if field.type == pa.float32()]].to_numpy(dtype=np.float64)
+    bad = int((~np.isfinite(scores)).any(axis=1).sum())
     if bad:
-        raise InputError(
-            f"{who} answers {bad} of {len(probabilities)} test images with NaN; its weights are broken, fit it again"
-        )
-    return probabilities
+        raise InputError(f"{who} answers {bad} of {len(scores)} test images with NaN; its weights are broken, fit it again")
+    return predictions
 
 
 def _champion(folder: Path, predictions: Path) -> dict[str, Any]:
@@ -191,7 +172,6 @@ def _report(
     champion: dict[str, Any] | None,
     table: Path,
 ) -> dict[str, Any]:
-    from panderm.evaluation.metrics import confusion
     from panderm.models.task_model import MODEL_NAME
 
     first = figures[0]
@@ -201,8 +181,7 @@ def _report(
         "classes": list(task.classes),
         **_plain(first),
         "others": {figure.metric: _plain(figure) for figure in figures[1:] if figure.scope == "overall"},
-        "confusion": confusion(predictions).tolist(),
-        "absent_classes": [name for index, name in enumerate(task.classes) if not (predictions["target"] == index).any()],
+        **kind_of(task).details(task, predictions),
         "replicates": config.replicates,
         "level": config.level,
         "seed": config.seed,
@@ -229,6 +208,6 @@ def _record(config: Config, report: dict[str, Any], test: pd.DataFrame, path: Pa
         key=report["task"],
         counts={"images": len(test), "groups": int(test["group"].nunique())},
         hashes={"report": sha256_file(path), **hashes},
-        values={name: report[name] for name in ("metric", "value", "low", "high", "protocol", "champion", "absent_classes")},
+        values={name: report[name] for name in _TOLD if name in report},
         config=config.model_dump(mode="json", exclude={"device", "batch"}),
     )

@@ -36,6 +36,9 @@ class Config(FrozenConfig):
     Attributes:
         auroc_floor: an AUROC from 0.7 up is called acceptable (Hosmer and Lemeshow, Applied Logistic Regression, 5.2.4).
         weighted_f1_floor: least weighted F1 whatever the classes; our choice, see the next.
+        jaccard_floor: the ISIC segmentation challenges count a mask as failed below a Jaccard index of 0.65 (Codella et al.,
+            Skin Lesion Analysis Toward Melanoma Detection 2018).
+        sensitivity_floor: share of the malignant lesions that a screening has to find; our choice, below the paper's 0.893.
         above_blind: how far a weighted F1 has to be above the best that can be had without looking at the image, which
             depends on the class frequencies of the test split (0.54 for two thirds of one class); our choice.
         min_groups: patients (or lesions, or images) that a test split needs. Measured by ``benchmarks/coverage.py``:
@@ -56,6 +59,8 @@ class Config(FrozenConfig):
 
     auroc_floor: float = Field(default=0.70, ge=0.0, le=1.0)
     weighted_f1_floor: float = Field(default=0.30, ge=0.0, le=1.0)
+    jaccard_floor: float = Field(default=0.65, ge=0.0, le=1.0)
+    sensitivity_floor: float = Field(default=0.80, ge=0.0, le=1.0)
     above_blind: float = Field(default=0.05, ge=0.0, le=1.0)
     min_groups: int = Field(default=15, ge=2)
     auroc_class_groups: int = Field(default=10, ge=1)
@@ -71,11 +76,12 @@ class Config(FrozenConfig):
 
     def thresholds(self, task: Benchmark) -> Thresholds:
         """Return what ``task`` is held against."""
-        auroc = task.metric == "auroc"
+        by_class = task.metric == "weighted_f1"
+        floors = {name: getattr(self, f"{name}_floor") for name in ("auroc", "weighted_f1", "jaccard", "sensitivity")}
         own = self.tasks.get(task.key, TaskThresholds()).model_dump(exclude_none=True)
         general = {
-            "floor": self.auroc_floor if auroc else self.weighted_f1_floor,
-            "min_class_groups": self.auroc_class_groups if auroc else self.f1_class_groups,
+            "floor": floors[task.metric],
+            "min_class_groups": self.f1_class_groups if by_class else self.auroc_class_groups,
         }
         general |= {name: getattr(self, name) for name in Thresholds._fields if name not in general}
         return Thresholds(**(general | own))

@@ -16,7 +16,7 @@ from panderm.cli.gate import command
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import read_json, sha256_bytes, sha256_file, write_json
 from panderm.core.record import Record
-from panderm.evaluation.evidence import primary_statistic
+from panderm.evaluation.metrics import primary_of_classes
 from panderm.evaluation.verdict import Outcome, describe, load_verdict
 from panderm.imaging.preprocessing import Preprocessing
 
@@ -63,7 +63,7 @@ class Bench:
 
     def evaluated(self, frame: pd.DataFrame, champion: pd.DataFrame | None = None) -> Bench:
         frame.to_parquet(self.evaluation / "predictions.parquet")
-        value = primary_statistic(self.task, frame, len(self.task.classes))(np.ones(len(frame)))
+        value = primary_of_classes(self.task.metric, frame)(np.ones(len(frame)))
         report: dict[str, Any] = {
             "task": self.task.key,
             "metric": self.task.metric,
@@ -135,7 +135,7 @@ def test_gate__always_the_frequent_class_is_not_learning(bench: Callable[[Benchm
 
 
 def test_gate__few_patients_are_insufficient_evidence_however_good(bench: Callable[[Benchmark], Bench]) -> None:
-    outcomes = bench(ISIC).evaluated(predictions(ISIC, 20, 6.0)).outcomes()
+    outcomes = bench(ISIC).evaluated(predictions(ISIC, 28, 6.0)).outcomes()
     assert outcomes["floor"] == "pass"
     assert outcomes["test_size"] == outcomes["all"] == "insufficient_evidence"
 

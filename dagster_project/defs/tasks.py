@@ -1,5 +1,7 @@
 """The tasks, one partition each: model -> evaluation -> verdict -> bundle -> release."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from dagster_project.defs.benchmarks import published_benchmark
@@ -62,7 +64,7 @@ def evaluation(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Ma
             champion_bundle(key, layout.triton_repo),
             out,
         )
-    return result(record, *(out / f"{name}.png" for name in ("confusion", "roc", "pr", "calibration")))
+    return result(record, *sorted(out.glob("*.png")))
 
 
 @dg.asset(group_name="tasks", partitions_def=TASK_PARTITIONS, deps=[evaluation], kinds={"json"}, tags={STAGE_TAG: "gate"})
@@ -90,12 +92,23 @@ def gate(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> dg.Ass
     )
 
 
-@dg.asset(group_name="tasks", partitions_def=TASK_PARTITIONS, deps=[verdict], kinds={"onnx"}, tags={STAGE_TAG: "export"})
-def bundle(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+@dg.asset(
+    group_name="tasks",
+    partitions_def=TASK_PARTITIONS,
+    deps=[verdict],
+    kinds={"onnx"},
+    tags={STAGE_TAG: "export"},
+    output_required=False,
+)
+def bundle(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg.MaterializeResult[None]]:
     """ONNX with the normalisation inside and measured parity; refused without a passing verdict for this very model."""
     from panderm import export
+    from panderm.tasks.kinds import kind_of
 
     layout, key = workspace.layout, context.partition_key
+    if not kind_of(benchmark(key)).EXPORTED:
+        context.log.info("%s is judged, not served: it ends with its verdict", key)
+        return
     with plainly():
         record = export.run(
             workspace.config(export),
@@ -109,7 +122,7 @@ def bundle(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Materi
             layout.work,
             layout.bundle(key),
         )
-    return result(record)
+    yield result(record)
 
 
 @dg.asset(group_name="tasks", partitions_def=TASK_PARTITIONS, deps=[bundle], kinds={"triton"}, tags={STAGE_TAG: "release"})

@@ -80,6 +80,39 @@ def assign(rows: pd.DataFrame, prior: pd.Series, shares: dict[Split, float], see
     return split, shipped.notna() & (shipped.map(_RANK) > split.map(_RANK))
 
 
+def assign_folds(rows: pd.DataFrame, prior: pd.Series, folds: int, seed: int) -> pd.Series:
+    """Return each row's fold, 0 .. folds - 1: whole groups, class by class, each to the fold that has fewest of the class.
+
+    Args:
+        rows: columns ``image_id``, ``label`` (what is balanced), ``group``.
+        prior: fold by image id of an earlier run, which stands; may be empty.
+        folds: how many.
+        seed: seed of the order in which groups are dealt out.
+
+    Raises:
+        InputError: there are fewer groups than folds.
+    """
+    groups = rows["group"].nunique()
+    if groups < folds:
+        raise InputError(f"{groups} patients or lesions cannot make {folds} folds; deliver more, or lower `folds`")
+    earlier = rows["image_id"].map(prior) if len(prior) else pd.Series(np.nan, index=rows.index)
+    standing = pd.to_numeric(earlier).where(lambda fold: fold.between(0, folds - 1))
+    facts = rows[["group", "label"]].assign(fold=standing, rarity=rows.groupby("label")["group"].transform("nunique"))
+    facts = facts.sort_values(["rarity", "label"], kind="stable")
+    table = facts.groupby("group").agg(stratum=("label", "first"), fold=("fold", "min"), size=("label", "size"))
+    sizes = np.array([float(table["size"][table["fold"] == fold].sum()) for fold in range(folds)])
+    chosen: dict[str, int] = {}
+    for _, members in table.groupby("stratum"):
+        held = np.array([float(members["size"][members["fold"] == fold].sum()) for fold in range(folds)])
+        waiting = members["size"][members["fold"].isna()]
+        for group in sorted(waiting.index, key=lambda name: _order(seed, name)):
+            fold = min(range(folds), key=lambda number: (held[number], sizes[number], number))
+            chosen[str(group)] = fold
+            held[fold] += waiting[group]
+            sizes[fold] += waiting[group]
+    return rows["group"].map(table["fold"].fillna(pd.Series(chosen, dtype="float64"))).astype("Int32")
+
+
 def _earliest(split: pd.Series, group: pd.Series) -> pd.Series:
     """Return for each row the split that training sees first among those of its group; null where none has one."""
     return split.map(_RANK).astype("float64").groupby(group).transform("min").map(dict(enumerate(SPLITS))).astype(object)

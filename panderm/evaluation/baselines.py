@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from panderm.catalog import Benchmark
 from panderm.core.files import write_json, write_text
 from panderm.evaluation.bootstrap import Interval, paired_bootstrap
-from panderm.evaluation.evidence import primary_statistic
 from panderm.evaluation.figures import Resampling, interval_of
+from panderm.evaluation.metrics import primary_of_classes
 from panderm.evaluation.tables import predictions_frame
 from panderm.imaging.batches import prepared_batches
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.encoder import CARD_NAME, EncoderCard, build_untrained_encoder, load_card, save_encoder
-from panderm.tasks.diagnosis import Rows, check_fittable, check_two_classes, read_rows
 from panderm.tasks.linear_probe import fit
+from panderm.tasks.rows import Rows, check_fittable, check_two_classes, read_rows
 from panderm.training.features import features
 from panderm.training.finetune_recipe import LinearProbeRecipe
 
@@ -91,7 +91,7 @@ def compare(
     sides = []
     for name, answer in answers.items():
         table = predictions_frame(rows.part("test"), answer())
-        statistic = primary_statistic(task, table, len(task.classes))
+        statistic = primary_of_classes(task.metric, table)
         sides.append(Side(name, interval_of(statistic, table, how), table))
     result = _result(task, rows, card, recipe, sides, how)
     write_json(out / f"{task.key}.json", result)
@@ -163,7 +163,7 @@ def _result(
     ours, test = sides[-1], rows.part("test")
     differences = {}
     for other in sides[:-1]:
-        mine, theirs = (primary_statistic(task, side.predictions, len(task.classes)) for side in (ours, other))
+        mine, theirs = (primary_of_classes(task.metric, side.predictions) for side in (ours, other))
         groups = ours.predictions["group"].to_numpy()
         drawn = paired_bootstrap(mine, theirs, groups, replicates=how.replicates, seed=how.seed, level=how.level)
         differences[other.name] = _plain(drawn)

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from panderm.evaluation.bootstrap import Interval, cluster_bootstrap, paired_bootstrap, replicate_weights
-from panderm.evaluation.evidence import Evidence, primary_statistic
+from panderm.evaluation.evidence import Evidence
 from panderm.evaluation.subgroups import subgroup
 from panderm.evaluation.verdict import Criterion, Outcome
 
@@ -47,12 +47,11 @@ def judge_test_size(evidence: Evidence, limits: Thresholds) -> Criterion:
     """Are there patients (or lesions, or images) enough for an interval to mean what it says? Never a failure."""
     frame = evidence.predictions
     groups = int(frame["group"].nunique())
-    of_class = {name: int(frame.loc[frame["target"] == n, "group"].nunique()) for n, name in enumerate(evidence.classes)}
+    of_class = _groups_by_class(evidence)
     short = {name: n for name, n in of_class.items() if n < limits.min_class_groups}
     enough = groups >= limits.min_groups and not short
-    seen = (
-        f"{groups} groups, {len(frame)} images; fewest: {min(of_class.values())} of {min(of_class, key=lambda c: of_class[c])}"
-    )
+    fewest = min(of_class, key=lambda name: of_class[name], default="")
+    seen = f"{groups} groups, {len(frame)} images" + (f"; fewest: {of_class[fewest]} of {fewest}" if of_class else "")
     if enough:
         reason = f"The test split has {groups} patients or lesions and every class at least {limits.min_class_groups}."
     elif short:
@@ -64,6 +63,14 @@ def judge_test_size(evidence: Evidence, limits: Thresholds) -> Criterion:
         reason = f"The test split has {groups} patients or lesions; below {limits.min_groups} an interval is not to be trusted."
     needed = f"at least {limits.min_groups} groups, {limits.min_class_groups} of each class"
     return Criterion(name="test_size", outcome=_enough(enough), seen=seen, needed=needed, reason=reason)
+
+
+def _groups_by_class(evidence: Evidence) -> dict[str, int]:
+    """Return groups by class; none for tasks whose answer is no class, such as a mask."""
+    frame = evidence.predictions
+    if "target" not in frame:
+        return {}
+    return {name: int(frame.loc[frame["target"] == n, "group"].nunique()) for n, name in enumerate(evidence.classes)}
 
 
 def _enough(yes: bool) -> Outcome:
@@ -168,10 +175,9 @@ def _by_subgroup(
     members = {name: (names == name).to_numpy() for name in sorted(sizes.index)}
     statistics = {}
     for name, member in members.items():
-        part = primary_statistic(evidence.task, frame[member], len(evidence.classes))
-        of_class = frame[member].groupby("target")["group"].nunique()
+        part = evidence.statistic(frame[member])
         judged = sizes[name] >= limits.subgroup_min_groups and not math.isnan(part(everyone[member]))
-        if judged and (evidence.task.metric != "auroc" or of_class.min() >= limits.min_class_groups):
+        if judged and _has_classes(evidence, frame[member], limits):
             statistics[name] = part
     small = [name for name in members if name not in statistics]
     figures = {name: part(everyone[members[name]]) for name, part in statistics.items()}
@@ -183,6 +189,13 @@ def _by_subgroup(
     ]
     spread = np.ptp(np.stack(errors), axis=1)
     return figures, float(np.nanquantile(spread, limits.level)), small  # a replicate without a class of a subgroup is left out
+
+
+def _has_classes(evidence: Evidence, members: pd.DataFrame, limits: Thresholds) -> bool:
+    """Return whether a subgroup has enough groups of each class for a figure that compares classes."""
+    if evidence.task.metric not in ("auroc", "sensitivity"):
+        return True
+    return bool(members.groupby("target")["group"].nunique().min() >= limits.min_class_groups)
 
 
 def _bootstrap(evidence: Evidence, limits: Thresholds) -> Interval:

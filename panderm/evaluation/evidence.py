@@ -8,20 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from panderm.catalog import Benchmark
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import read_json, sha256_bytes, sha256_file
 from panderm.core.record import RECORD_NAME, Record
-from panderm.evaluation.bootstrap import Statistic, auroc_statistic, weighted_f1_statistic
+from panderm.evaluation.bootstrap import Statistic
 from panderm.evaluation.verdict import Champion
 from panderm.imaging.preprocessing import Preprocessing
+from panderm.tasks.kinds import kind_of
 
 MODEL_NAME, REPORT_NAME = "model.json", "report.json"
 PREDICTIONS_NAME, CHAMPION_PREDICTIONS_NAME = "predictions.parquet", "champion_predictions.parquet"
 _AGREES = 1e-6  # difference of the report's figure and ours; both are float64 sums over the same rows
-_FACTS = ("group", "age", "sex", "site", "skin_type")
 
 
 class Evidence(NamedTuple):
@@ -45,17 +46,7 @@ class Evidence(NamedTuple):
 
     def statistic(self, predictions: pd.DataFrame) -> Statistic:
         """Return the task's primary metric on rows of a predictions table, as a function of row weights."""
-        return primary_statistic(self.task, predictions, len(self.classes))
-
-
-def primary_statistic(task: Benchmark, predictions: pd.DataFrame, n_classes: int) -> Statistic:
-    """Return the task's primary metric on ``predictions``: AUROC of the second class, or weighted F1 of the likeliest."""
-    probabilities = predictions[[f"p_{n}" for n in range(n_classes)]].to_numpy(dtype=np.float64)
-    target = predictions["target"].to_numpy(dtype=np.intp)
-    if task.metric == "auroc":
-        assert n_classes == 2, f"{task.key}: AUROC is the metric of two classes, not of {n_classes}"
-        return auroc_statistic(target, probabilities[:, 1])
-    return weighted_f1_statistic(target, probabilities.argmax(axis=1), n_classes)
+        return kind_of(self.task).primary(self.task, predictions)
 
 
 def gather_evidence(task: Benchmark, evaluation: Path, model: Path) -> Evidence:
@@ -68,16 +59,16 @@ def gather_evidence(task: Benchmark, evaluation: Path, model: Path) -> Evidence:
     card, report = read_json(model / MODEL_NAME), read_json(evaluation / REPORT_NAME)
     bound = _bound_hashes(task, card, report, evaluation, model)
     classes = tuple(card["classes"])
-    predictions = read_predictions(evaluation / PREDICTIONS_NAME, classes)
+    predictions = read_predictions(evaluation / PREDICTIONS_NAME, task)
     _held(task, "predictions", report.get("predictions_sha256"), sha256_file(evaluation / PREDICTIONS_NAME))
-    value = primary_statistic(task, predictions, len(classes))(np.ones(len(predictions)))
+    value = kind_of(task).primary(task, predictions)(np.ones(len(predictions)))
     said = report.get("value")
     if not (said is None and np.isnan(value)) and not (isinstance(said, int | float) and abs(said - value) <= _AGREES):
         raise Refused(
             f"{task.key}: the report says {task.metric} {said}, the predictions come to {value:.6f}; "
             f"run `panderm evaluate {task.key}` again"
         )
-    champion, theirs = _champion(task, report, evaluation, predictions, classes)
+    champion, theirs = _champion(task, report, evaluation, predictions)
     return Evidence(task, classes, predictions, theirs, champion, bound)
 
 
@@ -129,30 +120,30 @@ def _held(task: Benchmark, what: str, noted: object, seen: str, stage: str = "ev
         )
 
 
-def read_predictions(path: Path, classes: tuple[str, ...]) -> pd.DataFrame:
+def read_predictions(path: Path, task: Benchmark) -> pd.DataFrame:
     """Return a predictions table, sorted by image_id.
 
     Raises:
-        InputError: the file is missing, lacks a column, has no row, repeats an image, or a target is out of range.
+        InputError: the file is missing, lacks a column, has no row, repeats a case, a target is out of range or a score is
+            not finite.
     """
     if not path.is_file():
         raise InputError(f"{path} is missing; run `panderm evaluate` first")
     frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    scores = [f"p_{n}" for n in range(len(classes))]
-    if missing := [name for name in ("image_id", "target", *_FACTS, *scores) if name not in frame]:
+    schema = kind_of(task).schema(task)
+    if missing := [name for name in schema.names if name not in frame]:
         raise InputError(f"{path} lacks column {missing[0]!r}; run `panderm evaluate` again")
     if frame.empty or frame["image_id"].duplicated().any():
         raise InputError(f"{path} has {'no row' if frame.empty else 'an image twice'}; run `panderm evaluate` again")
-    if (
-        not frame["target"].between(0, len(classes) - 1).all()
-        or not np.isfinite(frame[scores].to_numpy(dtype=np.float64)).all()
-    ):
+    scores = [field.name for field in schema if field.type == pa.float32()]
+    in_range = "target" not in frame or frame["target"].between(0, len(task.classes) - 1).all()
+    if not in_range or not np.isfinite(frame[scores].to_numpy(dtype=np.float64)).all():
         raise InputError(f"{path} has a target, probability or group that cannot be; run `panderm evaluate` again")
     return frame.sort_values("image_id", ignore_index=True)
 
 
 def _champion(
-    task: Benchmark, report: Any, evaluation: Path, predictions: pd.DataFrame, classes: tuple[str, ...]
+    task: Benchmark, report: Any, evaluation: Path, predictions: pd.DataFrame
 ) -> tuple[Champion | None, pd.DataFrame | None]:
     named, path = report.get("champion"), evaluation / CHAMPION_PREDICTIONS_NAME
     if named is None and not path.is_file():
@@ -161,10 +152,14 @@ def _champion(
         what = "names a champion but has no predictions of it" if named else "has a champion's predictions but does not name it"
         raise Refused(f"{task.key}: the evaluation {what}; run `panderm evaluate {task.key}` again")
     _held(task, "champion's predictions", named.get("predictions_sha256"), sha256_file(path))
-    theirs = read_predictions(path, classes)
-    if list(theirs["image_id"]) != list(predictions["image_id"]) or (theirs["target"] != predictions["target"]).any():
+    theirs = read_predictions(path, task)
+    if list(theirs["image_id"]) != list(predictions["image_id"]) or not _same_targets(theirs, predictions):
         raise Refused(
             f"{task.key}: champion and challenger were not evaluated on the same images and labels; "
             f"run `panderm evaluate {task.key}` again"
         )
     return Champion.parse({name: named.get(name) for name in Champion.model_fields}, where="champion in report.json"), theirs
+
+
+def _same_targets(theirs: pd.DataFrame, ours: pd.DataFrame) -> bool:
+    return "target" not in ours or bool((theirs["target"] == ours["target"]).all())

@@ -11,10 +11,9 @@ import pandas as pd
 
 from panderm.catalog import Benchmark
 from panderm.evaluation.bootstrap import LEVEL, REPLICATES, Interval, Statistic, cluster_bootstrap
-from panderm.evaluation.evidence import primary_statistic
-from panderm.evaluation.metrics import class_statistics, statistics
 from panderm.evaluation.subgroups import SUBGROUPS, subgroup
 from panderm.evaluation.tables import Figure
+from panderm.tasks.kinds import kind_of
 
 
 class Resampling(NamedTuple):
@@ -43,18 +42,18 @@ def all_figures(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> 
 
 
 def _overall(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Iterator[Figure]:
-    found = statistics(predictions)
-    found = {task.metric: primary_statistic(task, predictions, len(task.classes))} | {
-        name: statistic for name, statistic in found.items() if name != task.metric
-    }
+    kind = kind_of(task)
+    found = {task.metric: kind.primary(task, predictions), **kind.score(task, predictions)}
     for name, statistic in found.items():
         yield _figure(("overall", "", name), statistic, predictions, predictions, how, always=True)
 
 
 def _by_class(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Iterator[Figure]:
+    if "target" not in predictions:
+        return
     for index, name in enumerate(task.classes):
         members = predictions[predictions["target"] == index]
-        for metric, statistic in class_statistics(predictions, index).items():
+        for metric, statistic in kind_of(task).class_score(task, predictions, index).items():
             yield _figure(("class", name, metric), statistic, predictions, members, how)
 
 
@@ -63,7 +62,7 @@ def _by_subgroup(task: Benchmark, predictions: pd.DataFrame, how: Resampling) ->
         names = subgroup(predictions, column)
         for name in sorted(names.dropna().unique()):
             members = predictions[(names == name).to_numpy()]
-            statistic = primary_statistic(task, members, len(task.classes))
+            statistic = kind_of(task).primary(task, members)
             yield _figure(("subgroup", f"{column}={name}", task.metric), statistic, members, members, how)
 
 

@@ -47,6 +47,16 @@ def statistics(predictions: pd.DataFrame) -> dict[str, Statistic]:
     return found
 
 
+def primary_of_classes(metric: str, predictions: pd.DataFrame) -> Statistic:
+    """Return a classifier's primary metric: AUROC of the second of two classes, or weighted F1 of the likeliest."""
+    target, scores = predictions["target"].to_numpy(dtype=np.intp), probabilities_of(predictions)
+    if metric == "auroc":
+        assert scores.shape[1] == 2, f"AUROC is the metric of two classes, not of {scores.shape[1]}"
+        return auroc_statistic(target, scores[:, 1])
+    assert metric == "weighted_f1", f"{metric} is not a classifier's metric"
+    return weighted_f1_statistic(target, scores.argmax(axis=1), scores.shape[1])
+
+
 def class_statistics(predictions: pd.DataFrame, index: int) -> dict[str, Statistic]:
     """Return sensitivity, specificity and AUROC of one class against the rest."""
     target, scores = predictions["target"].to_numpy(dtype=np.intp), probabilities_of(predictions)

@@ -92,11 +92,7 @@ def _tasks(layout: Layout) -> Iterator[dict[str, Any]]:
             "verdict": (verdict := _optional_json(layout.verdict(task.key) / "verdict.json")),
             "floor": _floor(verdict),
             "rows": _metric_rows(evaluation / "metrics.parquet"),
-            "pictures": {
-                name: png_uri(evaluation / f"{name}.png")
-                for name in ("confusion", "roc", "pr", "calibration")
-                if (evaluation / f"{name}.png").is_file()
-            },
+            "pictures": {path.stem: png_uri(path) for path in sorted(evaluation.glob("*.png"))},
         }
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from panderm.core.errors import InputError
+from panderm.core.files import writing
 from panderm.training.finetune_recipe import LinearProbeRecipe
 
 Features = NDArray[np.float32]
@@ -49,6 +52,12 @@ class Probe(NamedTuple):
         """Return logits (N, C)."""
         answer: NDArray[np.float32] = features @ self.weight.T + self.bias
         return answer
+
+
+def save_head(path: Path, probe: Probe) -> None:
+    """Write ``weight`` (C, D) and ``bias`` (C,) as safetensors, whole or not at all."""
+    with writing(path) as aside:
+        save_file({"weight": probe.weight, "bias": probe.bias}, aside, metadata={"format": "pt"})
 
 
 def fit(
