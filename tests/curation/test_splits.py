@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from panderm.core.errors import InputError
-from panderm.curation.splits import Split, assign, check_split, conflicting_labels, join_groups
+from panderm.curation.splits import Split, assign, assign_folds, check_split, conflicting_labels, join_groups
 
 SHARES: dict[Split, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
 NOTHING = pd.Series(dtype=object)
@@ -137,3 +137,27 @@ def test_conflicting_labels__equal_bytes_with_two_labels() -> None:
         {"label": ["a", "b", "a", "a"], "delivered_sha256": ["1", "1", "2", "3"], "stored_sha256": ["x", "x", "y", "y"]}
     )
     assert list(conflicting_labels(rows)) == [True, True, False, False]
+
+
+def test_folds__balanced_by_class_whole_groups_and_the_order_of_rows_does_not_matter() -> None:
+    rows = _rows(103, per_group=2)
+    folds = assign_folds(rows, NOTHING, 5, seed=0)
+    assert _crossing(rows, folds) == 0
+    counts = pd.crosstab(folds, rows["label"])
+    assert (counts.max() - counts.min() <= 2).all(), f"a class is uneven over the folds:\n{counts}"
+    turned = rows.iloc[::-1].reset_index(drop=True)
+    again = assign_folds(turned, NOTHING, 5, seed=0)
+    assert dict(zip(rows["image_id"], folds, strict=True)) == dict(zip(turned["image_id"], again, strict=True))
+
+
+def test_folds__stand_when_a_delivery_adds_groups() -> None:
+    first = assign_folds(_rows(40), NOTHING, 4, seed=0)
+    prior = pd.Series(first.to_numpy(), index=_rows(40)["image_id"])
+    second = assign_folds(_rows(60), prior, 4, seed=0)
+    assert list(second[:40]) == list(first)
+    assert set(second[40:]) == {0, 1, 2, 3}
+
+
+def test_folds__fewer_groups_than_folds_is_one_sentence() -> None:
+    with pytest.raises(InputError, match="3 patients or lesions cannot make 5 folds"):
+        assign_folds(_rows(3), NOTHING, 5, seed=0)
