@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from panderm.core.config import FrozenConfig
-from panderm.core.errors import Refused
+from panderm.core.errors import ConfigError
 from panderm.core.files import building_folder, read_json, recover_folder, sha256_file, sha256_json, write_json, write_text
 from panderm.core.record import RECORD_NAME, Record
 
 if TYPE_CHECKING:
+    from panderm.training.nodes import Nodes
     from panderm.training.recipe import Recipe
 
 STAGE = "pretrain"
-_IDENTITY, _JOB, _LOG = "identity.json", "job.json", "train.log"
+_JOB, _LOG = "job.json", "train.log"
 _ENDS = 10  # steps whose mean is the first and the last loss in the record; one step alone is noise
+
+_NOTHING_TO_DO = "the encoder already belongs to exactly this recipe and corpus; nothing to do"
 
 Say = Callable[[str], None]
 
@@ -35,7 +38,11 @@ class Config(FrozenConfig):
         preset: ``tiny`` (demo), ``small`` (a few thousand images on a CPU), ``base`` (CAE v2 base), ``large`` (the paper).
         overrides: keys of the recipe (``panderm/training/recipe.py``) laid over the preset, e.g.
             ``{optimisation: {epochs: 20}}``.
-        processes: training processes, one a GPU; the batch of the recipe is shared among them.
+        processes: training processes of each machine, one a GPU; the batch of the recipe is shared among all of them.
+        parallel: ``ddp`` holds the network in every process; ``fsdp`` (FSDP2) spreads it, for encoders that do not fit.
+        nodes: machines; 0 asks the environment (``panderm/training/nodes.py``), which without a word of it means one.
+        node_rank: number of this machine, from 0; -1 asks the environment. Machine 0 leads.
+        endpoint: ``host:port`` of machine 0, where all meet; empty asks the environment.
         device: ``auto`` takes GPUs where there are any.
         workers: loading processes of each training process (1: measured on 2 cores, docs/pretraining.md).
         threads: of torch in each process on a CPU; 0 shares the cores.
@@ -49,6 +56,10 @@ class Config(FrozenConfig):
     preset: Literal["tiny", "small", "base", "large"] = "tiny"
     overrides: dict[str, Any] = Field(default_factory=dict)
     processes: int = Field(default=1, ge=1)
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    nodes: int = Field(default=0, ge=0)
+    node_rank: int = Field(default=-1, ge=-1)
+    endpoint: str = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = Field(default=1, ge=0)
     threads: int = Field(default=0, ge=0)
@@ -68,9 +79,19 @@ class Config(FrozenConfig):
 
         return preset(self.preset, self.overrides)
 
+    def place(self) -> Nodes:
+        """Return where this machine stands among those of the training.
+
+        Raises:
+            ConfigError: there are several, and which one this is or where they meet is not known.
+        """
+        from panderm.training.nodes import find_nodes
+
+        return find_nodes(self.nodes, self.node_rank, self.endpoint)
+
 
 def run(config: Config, corpus: Path, data: Path, out: Path, work: Path, on_line: Say | None = None) -> Record:
-    """Train an encoder on the corpus.
+    """Train an encoder on the corpus; of several machines this is for machine 0, the others :func:`join`.
 
     Args:
         config: settings.
@@ -89,21 +110,59 @@ def run(config: Config, corpus: Path, data: Path, out: Path, work: Path, on_line
         TrainingStopped: it was asked to stop and saved its state.
         ConfigError: a setting is unknown or out of range.
     """
-    say = on_line or print
-    recipe = config.recipe()
-    table = corpus / "corpus.parquet"
-    identity: dict[str, Any] = {"recipe": _named(recipe), "corpus_sha256": _corpus_sha256(table)}
+    from panderm.training.interrupted import clear, make_room
+
+    say, nodes = on_line or print, config.place()
+    if not nodes.first:
+        raise ConfigError(f"this is machine {nodes.rank} of {nodes.total}, but machine 0 leads; join its training from here")
+    recipe, identity = config.recipe(), _identity(config, corpus)
     recover_folder(out)
     if not config.restart and (former := _finished(out, sha256_json(identity))):
-        say("the encoder already belongs to exactly this recipe and corpus; nothing to do")
+        say(_NOTHING_TO_DO)
         return former
     place = work / STAGE
-    _make_room(place, identity, config.restart, say)
+    make_room(place, identity, config.restart, say)
     if not (place / "final").is_dir():
         _train(config, recipe, identity["corpus_sha256"], corpus, data, place, say)
     record = _publish(config, identity, place, out)
-    _clear(place)
+    clear(place)
     return record
+
+
+def join(config: Config, corpus: Path, out: Path, work: Path, on_line: Say | None = None) -> None:
+    """Take part, with this machine's processes, in the training that machine 0 leads; return when it has ended well.
+
+    Machine 0 decides and publishes; all machines see the same ``work`` and data under the same paths (docs/cluster.md).
+
+    Args:
+        config: settings; those of the recipe as on machine 0.
+        corpus: curate's output folder.
+        out: the encoder folder, only looked at.
+        work: as on machine 0; this machine's log goes to ``work/pretrain/nodes/<rank>``.
+        on_line: gets each line of progress; by default they are printed.
+
+    Raises:
+        TrainingFailed: the training ended before its last step; the message carries the end of this machine's log.
+        TrainingStopped: some machine was asked to stop; the state is saved.
+        ConfigError: a setting is unknown or out of range.
+    """
+    from panderm.training.interrupted import belongs
+    from panderm.training.launch import launch
+
+    say, nodes, place = on_line or print, config.place(), work / STAGE
+    identity = _identity(config, corpus)
+    done = _finished(out, sha256_json(identity)) and not config.restart
+    if done or ((place / "final").is_dir() and belongs(place, identity)):
+        say(_NOTHING_TO_DO)
+        return
+    say(f"machine {nodes.rank} of {nodes.total}: waiting for the others at {nodes.endpoint}")
+    own = place / "nodes" / str(nodes.rank)
+    launch("panderm.training.pretrain_worker", place / _JOB, config.processes, own / _LOG, say, nodes=nodes)
+
+
+def _identity(config: Config, corpus: Path) -> dict[str, Any]:
+    """Return what makes a training this one and no other; how and where it is run is left out."""
+    return {"recipe": _named(config.recipe()), "corpus_sha256": _corpus_sha256(corpus / "corpus.parquet")}
 
 
 def _corpus_sha256(table: Path) -> str:
@@ -138,48 +197,6 @@ def _finished(out: Path, identity: str) -> Record | None:
     return record if same and sha256_file(weights) == record.hashes.get("encoder") else None
 
 
-def _make_room(place: Path, identity: dict[str, Any], restart: bool, say: Say) -> None:
-    """Decide about what an interrupted run left: go on, set it aside, throw it away, or refuse.
-
-    Same recipe and corpus: go on, also with ``restart``, as that gives the same weights. Another corpus (a delivery came
-    in between, on schedule or not): set it aside, one deep, and begin anew, so that a scheduled retraining is never stuck.
-    The same corpus with another recipe: somebody changed a setting, so refuse unless ``restart`` says it was meant.
-    """
-    former = read_json(place / _IDENTITY) if (place / _IDENTITY).is_file() else None
-    if former is not None and former != identity:
-        if former["corpus_sha256"] != identity["corpus_sha256"]:
-            _set_aside(place, former, say)
-        elif not restart:
-            raise Refused(
-                f"an interrupted training in {place} has other settings ({_differences(former, identity)}); set them "
-                "back to go on with it, or set restart=true to throw it away"
-            )
-        else:
-            say(f"throwing away an interrupted training with other settings ({_differences(former, identity)})")
-            _clear(place)
-    write_json(place / _IDENTITY, identity)
-
-
-def _set_aside(place: Path, former: dict[str, Any], say: Say) -> None:
-    aside = place.parent / f"{STAGE}-interrupted"
-    shutil.rmtree(aside, ignore_errors=True)
-    place.rename(aside)
-    say(f"an interrupted training on another corpus ({former['corpus_sha256'][:8]}) was set aside in {aside.name}/")
-
-
-def _differences(former: dict[str, Any], now: dict[str, Any]) -> str:
-    before, after = _flat(former["recipe"]), _flat(now["recipe"])
-    keys = sorted(before.keys() | after.keys())
-    return "; ".join(f"{key} was {before.get(key)}, now {after.get(key)}" for key in keys if before.get(key) != after.get(key))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
 def _train(config: Config, recipe: Recipe, corpus_sha256: str, corpus: Path, data: Path, place: Path, say: Say) -> None:
     from panderm.training.launch import TrainingStopped, launch
     from panderm.training.pretrain_worker import Job
@@ -197,12 +214,13 @@ def _train(config: Config, recipe: Recipe, corpus_sha256: str, corpus: Path, dat
         workers=config.workers,
         threads=config.threads,
         compile=config.compile,
+        parallel=config.parallel,
         state_seconds=config.state_seconds,
         state_steps=config.state_steps,
         tell_seconds=config.tell_seconds,
     )
     write_json(place / _JOB, job.model_dump(mode="json"))
-    launch("panderm.training.pretrain_worker", place / _JOB, config.processes, place / _LOG, say)
+    launch("panderm.training.pretrain_worker", place / _JOB, config.processes, place / _LOG, say, nodes=config.place())
     if not (place / "final").is_dir():
         raise TrainingStopped(f"the training was asked to stop and saved its state in {place}; run the same command to go on")
 
@@ -230,7 +248,12 @@ def _publish(config: Config, identity: dict[str, Any], place: Path, out: Path) -
             "loss_first": mean_loss(lines[:_ENDS]),
             "loss_last": mean_loss(lines[-_ENDS:]),
         },
-        config={"preset": config.preset, "processes": config.processes, "recipe": identity["recipe"]},
+        config={
+            "preset": config.preset,
+            "processes": config.processes * config.place().total,
+            "parallel": config.parallel,
+            "recipe": identity["recipe"],
+        },
     )
     with building_folder(out) as folder:
         for name in (WEIGHTS_NAME, CARD_NAME, REGRESSOR_NAME):
@@ -239,10 +262,3 @@ def _publish(config: Config, identity: dict[str, Any], place: Path, out: Path) -
         draw_curves(lines, folder / "curves.png")
         record.save(folder)
     return record
-
-
-def _clear(place: Path) -> None:
-    """Forget a training that is finished or thrown away; its log and its metrics with their timing stay until the next."""
-    for name in ("states", "final"):
-        shutil.rmtree(place / name, ignore_errors=True)
-    (place / _IDENTITY).unlink(missing_ok=True)

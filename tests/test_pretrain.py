@@ -133,7 +133,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_run__a_changed_recipe_is_refused_with_the_difference(workspace: Path, no_training: list[str]) -> None:
     place = interrupted(workspace)
     changed = RECIPE | {"optimisation": {"batch": 4, "epochs": 9}}
-    with pytest.raises(Refused, match=r"other settings \(optimisation.epochs was 3, now 9\); set them back"):
+    with pytest.raises(Refused, match=r"other settings:\n  optimisation.epochs  3 -> 9\nset them back"):
         run(workspace, overrides=changed)
     assert (place / "states" / "00000003").is_dir()
     assert no_training == []
@@ -144,7 +144,7 @@ def test_run__restart_throws_the_old_state_away(workspace: Path, no_training: li
     lines: list[str] = []
     with pytest.raises(TrainingFailed):  # nothing was trained in this test
         run(workspace, overrides=RECIPE | {"seed": 1}, restart=True, on_line=lines.append)
-    assert lines[0].startswith("throwing away an interrupted training with other settings (seed was 0, now 1)")
+    assert lines[0].startswith("throwing away an interrupted training with other settings:\n  seed  0 -> 1")
     assert not (place / "states").exists()
     assert no_training == ["panderm.training.pretrain_worker"]
 

@@ -20,16 +20,33 @@ from panderm.core.layout import Layout
     is_flag=True,
     help="Throw away an interrupted run with other settings; train again even if the output is complete.",
 )
+@click.option(
+    "--status-when-stopped",
+    type=click.IntRange(0, 125),
+    default=0,
+    show_default=True,
+    help="Exit status after SIGTERM with the state saved. A scheduler that starts again only what failed (Kubernetes, a Slurm "
+    "script that requeues) needs another one, e.g. 75.",
+)
 @settings_option
-def command(preset: str | None, restart: bool, assignments: tuple[str, ...]) -> None:
+def command(preset: str | None, restart: bool, status_when_stopped: int, assignments: tuple[str, ...]) -> None:
     """Train the encoder on artifacts/corpus; write artifacts/pretrain.
 
     Runs in processes of its own (torchrun). Interrupt it or kill it: the same command goes on where it was. Parts of the
-    recipe are set below overrides, e.g. `--set overrides.optimisation.epochs=20 --set processes=4`.
+    recipe are set below overrides, e.g. `--set overrides.optimisation.epochs=20 --set processes=4`. On several machines
+    run the same command on each (docs/cluster.md).
     """
     from panderm import pretrain
+    from panderm.training.launch import TrainingStopped
 
     layout = Layout.here()
     named = (*((f"preset={preset}",) if preset else ()), *(("restart=true",) if restart else ()))
     config = stage_config(pretrain.Config, "pretrain", layout, (*named, *assignments))
-    print_record(pretrain.run(config, layout.corpus, layout.data, layout.pretrained, layout.work, on_line=click.echo))
+    try:
+        if config.place().first:
+            print_record(pretrain.run(config, layout.corpus, layout.data, layout.pretrained, layout.work, on_line=click.echo))
+        else:
+            pretrain.join(config, layout.corpus, layout.pretrained, layout.work, on_line=click.echo)
+    except TrainingStopped as stop:
+        click.echo(f"panderm: {stop}", err=True)
+        raise click.exceptions.Exit(status_when_stopped) from stop
