@@ -1,4 +1,4 @@
-"""Patient-clustered bootstrap intervals, and the two primary metrics in a form that a bootstrap can call a thousand times.
+"""Bootstrap intervals, clustered by patient or plain, and the two primary metrics as statistics of row weights.
 
 A replicate draws whole groups (patients) with replacement. It is handed to the statistic as a weight a row: how often
 the row's group was drawn. That says the same as re-indexing the rows and needs no copy of them, so 1,000 replicates of
@@ -8,10 +8,45 @@ an AUROC on 2,000 rows take a fraction of a second.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from panderm.evaluation.intervals import (
+    DIFFERENCE,
+    METHOD,
+    SHARE,
+    Bounds,
+    Interval,
+    Method,
+    percentile_ends,
+    studentised_ends,
+)
+
+__all__ = [
+    "LEVEL",
+    "METHOD",
+    "REPLICATES",
+    "Interval",
+    "Method",
+    "Statistic",
+    "Unit",
+    "Weight",
+    "auroc",
+    "auroc_statistic",
+    "by_index",
+    "cluster_bootstrap",
+    "drawn_together",
+    "jackknife",
+    "paired_bootstrap",
+    "replicate_weights",
+    "weighted_f1",
+    "weighted_f1_statistic",
+]
+
+Unit = Literal["clustered", "plain"]
+"""What a replicate draws: whole groups (patients), or single rows as the paper does."""
 
 Weight = NDArray[np.float64]
 Statistic = Callable[[Weight], float]
@@ -23,33 +58,27 @@ REPLICATES = 1000
 LEVEL = 0.95
 """Coverage of an interval (paper, Methods, Statistical analysis)."""
 
+BLOCKS = 400
+"""Most values of a jackknife: 399 degrees of freedom put Student's quantile within 0.3 % of the normal's."""
+
 _PATIENCE = 10  # draws a wanted replicate; above it the statistic is too seldom defined for an interval
 
 
-class Interval(NamedTuple):
-    """A figure with its percentile interval; NaN ends mean that no interval can be given.
-
-    Attributes:
-        value: the statistic on all rows.
-        low: lower end.
-        high: upper end.
-        redrawn: replicates on which the statistic was undefined and that were drawn again; never counted as a value.
-    """
-
-    value: float
-    low: float
-    high: float
-    redrawn: int = 0
-
-
 def cluster_bootstrap(
-    statistic: Statistic, groups: ArrayLike, *, replicates: int = REPLICATES, seed: int = 0, level: float = LEVEL
+    statistic: Statistic,
+    groups: ArrayLike,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    level: float = LEVEL,
+    method: Method = METHOD,
+    bounds: Bounds = SHARE,
 ) -> Interval:
-    """Return ``statistic`` on all rows with its percentile interval over replicates that draw whole groups.
+    """Return ``statistic`` on all rows with its interval over replicates that draw whole groups.
 
-    Every row its own group is the plain bootstrap. A replicate on which the statistic is undefined (NaN) is drawn
-    again and counted in ``redrawn``; when more than nine in ten are undefined the ends are NaN. The same groups and
-    seed draw the same replicates, whatever the statistic.
+    Every row its own group is the plain bootstrap (:func:`drawn_together`). A replicate on which the statistic is
+    undefined (NaN) is drawn again and counted in ``redrawn``; when more than nine in ten are undefined the ends are NaN.
+    The same groups and seed draw the same replicates, whatever the statistic.
 
     Args:
         statistic: row weights (N,) -> figure; see :func:`by_index` for one that takes row indices.
@@ -57,11 +86,27 @@ def cluster_bootstrap(
         replicates: number of replicates.
         seed: seed of the draw.
         level: coverage, between 0 and 1.
+        method: how the ends are made of the replicates; ``percentile`` to match the paper.
+        bounds: least and largest value of the statistic, for ``studentised``; a figure found outside needs none.
     """
     codes, count = _codes(groups)
     value = statistic(np.ones(len(codes))) if len(codes) else float("nan")
     if np.isnan(value):
         return Interval(float("nan"), float("nan"), float("nan"))
+    drawn, redrawn = _replicates(statistic, codes, count, replicates, seed)
+    ends = (float("nan"), float("nan"))
+    if len(drawn) == replicates:
+        if method == "percentile":
+            ends = percentile_ends(drawn, level)
+        else:
+            ends = studentised_ends(value, drawn, jackknife(statistic, groups, seed), count, level, bounds)
+    return Interval(float(value), *ends, redrawn)
+
+
+def _replicates(
+    statistic: Statistic, codes: NDArray[np.intp], count: int, replicates: int, seed: int
+) -> tuple[NDArray[np.float64], int]:
+    """Return the wanted number of defined replicates, or fewer if patience ran out, and how many were undefined."""
     drawn: list[float] = []
     redrawn = 0
     for weight in _draws(codes, count, replicates * _PATIENCE, seed):
@@ -71,9 +116,8 @@ def cluster_bootstrap(
             continue
         drawn.append(figure)
         if len(drawn) == replicates:
-            low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-            return Interval(float(value), float(low), float(high), redrawn)
-    return Interval(float(value), float("nan"), float("nan"), redrawn)
+            break
+    return np.array(drawn), redrawn
 
 
 def paired_bootstrap(
@@ -84,6 +128,7 @@ def paired_bootstrap(
     replicates: int = REPLICATES,
     seed: int = 0,
     level: float = LEVEL,
+    method: Method = METHOD,
 ) -> Interval:
     """Return ``challenger - champion`` with its interval; both are computed on the same rows in each replicate.
 
@@ -91,8 +136,30 @@ def paired_bootstrap(
     separate figures. Arguments as in :func:`cluster_bootstrap`; both statistics weigh the same rows.
     """
     return cluster_bootstrap(
-        lambda weight: challenger(weight) - champion(weight), groups, replicates=replicates, seed=seed, level=level
+        lambda weight: challenger(weight) - champion(weight),
+        groups,
+        replicates=replicates,
+        seed=seed,
+        level=level,
+        method=method,
+        bounds=DIFFERENCE,
     )
+
+
+def drawn_together(groups: ArrayLike, unit: Unit) -> NDArray[np.intp]:
+    """Return what a replicate draws together, (N,): the groups' codes, or every row for itself if ``unit`` is plain."""
+    codes, _ = _codes(groups)
+    return codes if unit == "clustered" else np.arange(len(codes))
+
+
+def jackknife(statistic: Statistic, groups: ArrayLike, seed: int = 0, blocks: int = BLOCKS) -> NDArray[np.float64]:
+    """Return the statistic with each group left out, or, of many groups, each of ``blocks`` random blocks of them; (B,)."""
+    codes, count = _codes(groups)
+    block = np.arange(count) % min(blocks, count)
+    if count > blocks:
+        block = np.random.default_rng(seed).permutation(block)
+    member = block[codes]
+    return np.array([statistic((member != left).astype(np.float64)) for left in range(min(blocks, count))])
 
 
 def replicate_weights(groups: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Iterator[Weight]:
