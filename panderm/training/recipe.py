@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from panderm.core.config import FrozenConfig
 from panderm.imaging.preprocessing import Preprocessing
@@ -17,6 +17,7 @@ from panderm.models.encoder import EncoderConfig
 from panderm.models.masking import MaskingConfig
 from panderm.models.regressor import RegressorConfig
 from panderm.models.teacher import TeacherConfig
+from panderm.training.sampling import Sampling
 
 PresetName = Literal["tiny", "small", "base", "large"]
 _PRESETS = Path(__file__).parents[1] / "models" / "presets"
@@ -83,6 +84,7 @@ class Recipe(FrozenConfig):
         teacher: gives the targets.
         masking: which patches are hidden.
         augmentation: crops and flips.
+        sampling: weights, fraction and order of the corpus.
         optimisation: AdamW and its schedule.
         seed: of weights, order, crops, masks and stochastic depth.
     """
@@ -93,8 +95,17 @@ class Recipe(FrozenConfig):
     teacher: TeacherConfig = TeacherConfig()
     masking: MaskingConfig = MaskingConfig()
     augmentation: Augmentation = Augmentation()
+    sampling: Sampling = Sampling()
     optimisation: Optimisation = Optimisation()
     seed: int = Field(default=0, ge=0)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not used and came later, so that identities and records of earlier versions stay the same."""
+        values: dict[str, Any] = plain(self)
+        if self.sampling == Sampling():
+            del values["sampling"]
+        return values
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -40,3 +40,10 @@ def test_preset__an_unknown_key_is_refused_with_the_keys_there_are() -> None:
 def test_preset__a_crop_range_upside_down_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"crop_min 0.9 is above crop_max 0.5"):
         preset("tiny", {"augmentation": {"crop_min": 0.9, "crop_max": 0.5}})
+
+
+def test_recipe__sampling_is_stored_only_where_it_is_used() -> None:
+    assert "sampling" not in preset("tiny").model_dump(mode="json")
+    part = preset("tiny", {"sampling": {"fraction": 0.5, "leave_out": ["tbp"]}})
+    assert Recipe.parse(part.model_dump(mode="json")) == part
+    assert part.model_dump(mode="json")["sampling"]["leave_out"] == ["tbp"]
