@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 
 from panderm.catalog import Benchmark
-from panderm.evaluation.bootstrap import LEVEL, REPLICATES, Interval, Statistic, cluster_bootstrap
+from panderm.evaluation.bootstrap import (
+    LEVEL,
+    METHOD,
+    REPLICATES,
+    Interval,
+    Method,
+    Statistic,
+    Unit,
+    cluster_bootstrap,
+    drawn_together,
+)
 from panderm.evaluation.subgroups import SUBGROUPS, subgroup
 from panderm.evaluation.tables import Figure
 from panderm.tasks.kinds import kind_of
@@ -24,12 +34,16 @@ class Resampling(NamedTuple):
         level: coverage.
         seed: of the draw.
         min_groups: patients (or lesions, or images) below which a class or subgroup gets no interval.
+        unit: what a replicate draws: whole patients (``clustered``), or single images as the paper does (``plain``).
+        method: how the ends are made of the replicates; the paper's are ``percentile``.
     """
 
     replicates: int = REPLICATES
     level: float = LEVEL
     seed: int = 0
     min_groups: int = 15
+    unit: Unit = "clustered"
+    method: Method = METHOD
 
 
 def all_figures(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> list[Figure]:
@@ -89,5 +103,6 @@ def _figure(
 
 
 def interval_of(statistic: Statistic, rows: pd.DataFrame, how: Resampling) -> Interval:
-    """Return a statistic on predictions with its patient-clustered interval."""
-    return cluster_bootstrap(statistic, rows["group"].to_numpy(), replicates=how.replicates, seed=how.seed, level=how.level)
+    """Return a statistic on predictions with its interval, made as ``how`` says."""
+    together = drawn_together(rows["group"].to_numpy(), how.unit)
+    return cluster_bootstrap(statistic, together, replicates=how.replicates, seed=how.seed, level=how.level, method=how.method)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from panderm.evaluation.bootstrap import Statistic, Weight, auroc_statistic, weighted_f1_statistic
 from panderm.evaluation.tables import probabilities_of
@@ -30,16 +30,15 @@ def statistics(predictions: pd.DataFrame) -> dict[str, Statistic]:
     """
     target, scores = predictions["target"].to_numpy(dtype=np.intp), probabilities_of(predictions)
     classes, predicted = scores.shape[1], scores.argmax(axis=1)
-    cells: Targets = target * classes + predicted
     found = {
-        "accuracy": _mean_of((predicted == target).astype(np.float64)),
-        "balanced_accuracy": _of_confusion(cells, classes, _balanced_accuracy),
-        "macro_recall": _of_confusion(cells, classes, _macro_recall),
+        "accuracy": mean_statistic(predicted == target),
+        "balanced_accuracy": balanced_accuracy_statistic(target, predicted, classes),
+        "macro_recall": macro_recall_statistic(target, predicted, classes),
         "weighted_f1": weighted_f1_statistic(target, predicted, classes),
-        "kappa": _of_confusion(cells, classes, _kappa),
+        "kappa": kappa_statistic(target, predicted, classes),
         "auroc": _macro(auroc_statistic, target, scores),
         "aupr": _macro(aupr_statistic, target, scores),
-        "brier": _mean_of(_brier(target, scores)),
+        "brier": mean_statistic(_brier(target, scores)),
         "calibration_error": calibration_statistic(target, scores),
     }
     if classes > 2:
@@ -75,8 +74,46 @@ def confusion(predictions: pd.DataFrame) -> NDArray[np.int64]:
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
-def _mean_of(values: Scores) -> Statistic:
-    return lambda weight: float(weight @ values / weight.sum()) if weight.sum() else float("nan")
+def mean_statistic(values: ArrayLike) -> Statistic:
+    """Return the mean of a column, one value a case (a Dice, a Jaccard, right or wrong), as a statistic of row weights."""
+    column = np.asarray(values, dtype=np.float64)
+    return lambda weight: float(weight @ column / weight.sum()) if weight.sum() else float("nan")
+
+
+def top_k_statistic(target: ArrayLike, scores: Scores, k: int) -> Statistic:
+    """Return how often the true class is among the ``k`` likeliest, the first of equals first; scores are (N, C)."""
+    likeliest = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return mean_statistic((likeliest == np.asarray(target)[:, None]).any(axis=1))
+
+
+def sensitivity_at(target: ArrayLike, score: ArrayLike, threshold: float) -> Statistic:
+    """Return the share of positives whose score is at ``threshold`` or above; NaN without a positive row."""
+    return _share(np.asarray(score) >= threshold, np.asarray(target) == 1)
+
+
+def specificity_at(target: ArrayLike, score: ArrayLike, threshold: float) -> Statistic:
+    """Return the share of negatives whose score is below ``threshold``; NaN without a negative row."""
+    return _share(np.asarray(score) < threshold, np.asarray(target) != 1)
+
+
+def balanced_accuracy_statistic(target: ArrayLike, predicted: ArrayLike, classes: int) -> Statistic:
+    """Return the mean recall over the classes that are true somewhere."""
+    return _of_confusion(_cells(target, predicted, classes), classes, _balanced_accuracy)
+
+
+def macro_recall_statistic(target: ArrayLike, predicted: ArrayLike, classes: int) -> Statistic:
+    """Return the mean recall over the classes that are true or predicted somewhere."""
+    return _of_confusion(_cells(target, predicted, classes), classes, _macro_recall)
+
+
+def kappa_statistic(target: ArrayLike, predicted: ArrayLike, classes: int) -> Statistic:
+    """Return Cohen's kappa with quadratic weights in the order of the classes."""
+    return _of_confusion(_cells(target, predicted, classes), classes, _kappa)
+
+
+def _cells(target: ArrayLike, predicted: ArrayLike, classes: int) -> Targets:
+    cells: Targets = np.asarray(target, dtype=np.intp) * classes + np.asarray(predicted, dtype=np.intp)
+    return cells
 
 
 def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:

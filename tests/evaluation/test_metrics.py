@@ -5,7 +5,19 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from panderm.evaluation.metrics import calibration_statistic, class_statistics, confusion, statistics
+from panderm.evaluation.metrics import (
+    balanced_accuracy_statistic,
+    calibration_statistic,
+    class_statistics,
+    confusion,
+    kappa_statistic,
+    macro_recall_statistic,
+    mean_statistic,
+    sensitivity_at,
+    specificity_at,
+    statistics,
+    top_k_statistic,
+)
 
 
 def table(rng: np.random.Generator, rows: int, classes: int) -> pd.DataFrame:
@@ -74,3 +86,31 @@ def test_calibration_statistic__is_the_gap_of_confidence_and_accuracy() -> None:
     assert calibration_statistic(target, scores)(np.ones(10)) == pytest.approx(0.3)
     weight = np.array([8.0, 0, 0, 0, 0, 2, 0, 0, 0, 0])
     assert calibration_statistic(target, scores)(weight) == pytest.approx(0.0)
+
+
+def test_statistics_by_column__agree_with_scikit_learn_under_weights() -> None:
+    rng = np.random.default_rng(8)
+    target, predicted, weight = rng.integers(0, 4, 150), rng.integers(0, 5, 150), rng.integers(0, 3, 150).astype(float)
+    expected = {
+        balanced_accuracy_statistic: sk.balanced_accuracy_score(target, predicted, sample_weight=weight),
+        macro_recall_statistic: sk.recall_score(target, predicted, average="macro", sample_weight=weight),
+        kappa_statistic: sk.cohen_kappa_score(target, predicted, weights="quadratic", sample_weight=weight),
+    }
+    for make, value in expected.items():
+        assert make(target, predicted, 5)(weight) == pytest.approx(value), make.__name__
+    scores = rng.random((150, 6))
+    for k in (1, 3):
+        value = sk.top_k_accuracy_score(target, scores, k=k, sample_weight=weight, labels=range(6))
+        assert top_k_statistic(target, scores, k)(weight) == pytest.approx(value)
+    dice = rng.random(150)
+    assert mean_statistic(dice)(weight) == pytest.approx(np.average(dice, weights=weight))
+
+
+def test_sensitivity_and_specificity__at_a_threshold_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(9)
+    target, score, weight = rng.integers(0, 2, 120), rng.integers(0, 11, 120) / 10, rng.integers(0, 3, 120).astype(float)
+    said = score >= 0.6
+    assert sensitivity_at(target, score, 0.6)(weight) == pytest.approx(sk.recall_score(target, said, sample_weight=weight))
+    specificity = sk.recall_score(target, said, pos_label=0, sample_weight=weight)
+    assert specificity_at(target, score, 0.6)(weight) == pytest.approx(specificity)
+    assert np.isnan(sensitivity_at(np.zeros(5), np.ones(5), 0.5)(np.ones(5)))
