@@ -21,7 +21,7 @@ from panderm.core.errors import InputError
 from panderm.core.files import building_folder, sha256_file, write_json
 from panderm.core.record import Record
 from panderm.core.tables import write_table
-from panderm.evaluation.bootstrap import LEVEL, REPLICATES
+from panderm.evaluation.bootstrap import LEVEL, METHOD, REPLICATES, Method, Unit
 from panderm.tasks.kinds import Compute, Given, kind_of
 from panderm.tasks.rows import Rows, read_rows
 
@@ -44,6 +44,8 @@ class Config(FrozenConfig):
         seed: of the replicates.
         min_groups: patients (or lesions, or images) below which a class or subgroup gets no interval; measured for the
             gate (docs/gate.md): with 15 an interval said to hold in 95 % holds in about 90 %.
+        bootstrap: ``clustered`` draws whole patients; ``plain`` draws single images, to match the paper.
+        interval: ``studentised``, which holds its level from 50 images on (docs/statistics.md), or the paper's ``percentile``.
         batch: images a forward pass.
         device: ``auto`` takes a GPU if there is one.
     """
@@ -52,6 +54,8 @@ class Config(FrozenConfig):
     level: float = Field(default=LEVEL, gt=0.5, lt=1.0)
     seed: int = Field(default=0, ge=0)
     min_groups: int = Field(default=15, ge=2)
+    bootstrap: Unit = "clustered"
+    interval: Method = METHOD
     batch: int = Field(default=64, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -95,7 +99,8 @@ def run(
     compute = Compute(feature_batch=config.batch, device=config.device)
     given = Given(task, rows, split, data, encoder, features, features.parent / STAGE / task.key, compute)
     predictions = _finite(kind.predict(given, model), schema, f"the model of {task.key}")
-    figures = all_figures(task, predictions, Resampling(config.replicates, config.level, config.seed, config.min_groups))
+    how = Resampling(config.replicates, config.level, config.seed, config.min_groups, config.bootstrap, config.interval)
+    figures = all_figures(task, predictions, how)
     with building_folder(out) as folder:
         write_table(folder / PREDICTIONS_NAME, predictions, schema)
         write_table(folder / "metrics.parquet", pd.DataFrame(figures), METRICS)
@@ -185,6 +190,8 @@ def _report(
         "replicates": config.replicates,
         "level": config.level,
         "seed": config.seed,
+        "bootstrap": config.bootstrap,
+        "interval": config.interval,
         "champion": champion,
         "model_sha256": sha256_file(model / MODEL_NAME),
         "encoder_sha256": card.encoder_sha256,
