@@ -17,6 +17,7 @@ from panderm.pipeline import STAGES
 _OTHERS: dict[str, str] = {
     "sources": "print the 11 pretraining sources",
     "tasks": "print the 28 benchmarks and which of them run",
+    "checkpoint": "read official, timm and open_clip weights, and write them back",
     "synthesize": "write synthetic twins of the deliveries into landing/",
     "rollback": "return a task to its former release",
     "serve": "start a local Triton server on loopback with the model repository",
