@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from panderm.models.encoder import Encoder, gather_rows, initialise
+from panderm.models.linear import Linear
 from panderm.models.regressor import Regressor
 
 
@@ -34,7 +35,7 @@ class TeacherHead(nn.Module):
     def __init__(self, width: int, teacher_width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.linear = nn.Linear(width, teacher_width)
+        self.linear = Linear(width, teacher_width)
         self.apply(initialise)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -52,6 +53,10 @@ class MaskedAlignment(nn.Module):
         self.regressor = regressor
         self.head = TeacherHead(regressor.config.width, teacher_width)
 
+    def checkpoint_activations(self) -> None:
+        """Trade time for memory: keep what enters each block, compute the rest again for the gradients."""
+        self.encoder.checkpointing = self.regressor.checkpointing = True
+
     def predict(self, images: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
         """Predict the teacher's tokens.
 
@@ -67,6 +72,10 @@ class MaskedAlignment(nn.Module):
         predicted = self.regressor(latents[:, 1:], keep, masked)
         mapped: Tensor = self.head(torch.cat([latents, predicted], dim=1))
         return mapped
+
+    def class_token(self, images: Tensor) -> Tensor:
+        """Return the encoder's feature of images (N, 3, S, S), (N, D); asked here because a sharded network has one door."""
+        return self.encoder.class_token(images)
 
     def forward(self, images: Tensor, keep: Tensor, masked: Tensor, targets: Tensor) -> Losses:
         """Return the losses against teacher tokens ``targets`` (N, 1 + P, T), class token first, patches in raster order."""

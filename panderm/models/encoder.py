@@ -20,12 +20,15 @@ from safetensors.torch import load_file, save_file
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from panderm import __version__
 from panderm.core.config import FrozenConfig, added
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_file, write_json, writing
 from panderm.imaging.preprocessing import Preprocessing
+from panderm.models.linear import linear, route_linears
+from panderm.models.residual import EncoderBlock
 
 WEIGHTS_NAME = "encoder.safetensors"
 CARD_NAME = "encoder.json"
@@ -117,7 +120,7 @@ class QkvLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return q, k and v of tokens (..., D) as (..., 3 D)."""
-        return nn.functional.linear(input, self.weight, self.bias * self.key_mask)
+        return linear(input, self.weight, self.bias * self.key_mask)
 
 
 class Encoder(nn.Module):
@@ -128,6 +131,9 @@ class Encoder(nn.Module):
         drop_path: stochastic depth, rising linearly from 0 to this over the blocks; acts in training mode only.
 
     Images are float (N, 3, S, S), already normalised with the card's mean and deviation.
+
+    Attributes:
+        checkpointing: keep only what enters each block and compute the rest again for the gradients.
     """
 
     def __init__(self, config: EncoderConfig, drop_path: float = 0.0) -> None:
@@ -149,9 +155,12 @@ class Encoder(nn.Module):
             global_pool="token",
             drop_path_rate=drop_path,
             weight_init="skip",
+            block_fn=EncoderBlock,
         )
+        self.checkpointing = False
         for block in self.vit.blocks:
             block.get_submodule("attn").qkv = QkvLinear(config.width)
+        route_linears(self)
         self.apply(initialise)
         initialise_token(self._class_embedding)
         self._positions.requires_grad_(False).copy_(position_table(config.grid, config.width))
@@ -181,11 +190,24 @@ class Encoder(nn.Module):
         Returns:
             (N, 1 + K, D): class token, then the kept patches in their order, after the final norm.
         """
-        return self._encode(gather_rows(self._patches(images), keep))
+        projection = self.vit.patch_embed.get_submodule("proj")
+        weight, bias = projection.get_parameter("weight"), projection.get_parameter("bias")
+        seen = gather_rows(patch_pixels(images, self.config.patch_size), keep)
+        return self._encode(linear(seen, weight.flatten(1), bias) + self._positions[0, 1:][keep])
 
     def tokens(self, images: Tensor, norm: bool = True) -> Tensor:
         """Encode every patch of images (N, 3, S, S) to (N, 1 + P, D), class token first; ``norm`` applies the final norm."""
         return self._encode(self._patches(images), norm)
+
+    def tapped(self, images: Tensor, blocks: tuple[int, ...]) -> list[Tensor]:
+        """Return the tokens (N, 1 + P, D) behind each of ``blocks`` (0-based, ascending), each after the one final norm."""
+        tokens = self._stem(self._patches(images))
+        seen: dict[int, Tensor] = {}
+        for number, block in enumerate(self.vit.blocks):
+            tokens = block(tokens)
+            if number in blocks:
+                seen[number] = self.vit.norm(tokens)
+        return [seen[number] for number in blocks]
 
     def class_token(self, images: Tensor) -> Tensor:
         """Return the feature of images (N, 3, S, S): the class token after the final norm, (N, D)."""
@@ -199,11 +221,15 @@ class Encoder(nn.Module):
         embedded: Tensor = self.vit.patch_embed(images)
         return embedded + self._positions[:, 1:]
 
-    def _encode(self, patches: Tensor, norm: bool = True) -> Tensor:
+    def _stem(self, patches: Tensor) -> Tensor:
         class_token = self._class_embedding + self._positions[:, :1]
-        tokens = self.vit.norm_pre(torch.cat([class_token.expand(patches.shape[0], -1, -1), patches], dim=1))
+        tokens: Tensor = self.vit.norm_pre(torch.cat([class_token.expand(patches.shape[0], -1, -1), patches], dim=1))
+        return tokens
+
+    def _encode(self, patches: Tensor, norm: bool = True) -> Tensor:
+        tokens = self._stem(patches)
         for block in self.vit.blocks:
-            tokens = block(tokens)
+            tokens = run_block(block, self.checkpointing, tokens)
         encoded: Tensor = self.vit.norm(tokens) if norm else tokens
         return encoded
 
@@ -211,6 +237,23 @@ class Encoder(nn.Module):
 def gather_rows(tokens: Tensor, index: Tensor) -> Tensor:
     """Return rows ``index`` (N, K) of tokens (N, P, D) as (N, K, D): static shapes, no host synchronisation."""
     return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+def patch_pixels(images: Tensor, side: int) -> Tensor:
+    """Return the pixels of each patch of images (N, C, S, S) as rows (N, P, C * side * side), in the order of a kernel's."""
+    count, channels, size, _ = images.shape
+    grid = size // side
+    squares = images.view(count, channels, grid, side, grid, side).permute(0, 2, 4, 1, 3, 5)
+    return squares.reshape(count, grid * grid, channels * side * side)
+
+
+def run_block(block: nn.Module, checkpointing: bool, *inputs: Tensor) -> Tensor:
+    """Return ``block(*inputs)``; with ``checkpointing`` it is computed a second time for the gradients, with the same draws."""
+    if checkpointing and torch.is_grad_enabled():
+        again: Tensor = checkpoint(block, *inputs, use_reentrant=False)
+        return again
+    once: Tensor = block(*inputs)
+    return once
 
 
 def position_table(grid: int, width: int) -> Tensor:

@@ -14,10 +14,14 @@ from pydantic import Field, model_validator
 from timm.layers.drop import DropPath
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from panderm.core.config import FrozenConfig
-from panderm.models.encoder import gather_rows, initialise, initialise_token, position_table
+from panderm.models.encoder import gather_rows, initialise, initialise_token, position_table, run_block
+from panderm.models.linear import linear, route_linears
+from panderm.models.residual import drop_rate, residual
+
+_GPU_HEAD = 8  # 16 bytes of bfloat16
 
 
 class RegressorConfig(FrozenConfig):
@@ -58,15 +62,31 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(inner, width)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attend from (N, M, R) over (N, K + M, R); return (N, M, R)."""
-        attended = scaled_dot_product_attention(
-            self._heads(self.q(queries)), self._heads(self.k(keys)), self._heads(self.v(values))
-        )
-        projected: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
-        return projected
+        """Attend from (N, M, R) over (N, K + M, R); return (N, M, R).
 
-    def _heads(self, tokens: Tensor) -> Tensor:
-        return tokens.view(*tokens.shape[:-1], self.heads, self.head_width).transpose(1, 2)
+        GPUs multiply matrices much faster whose rows are a multiple of 16 bytes. PanDerm's heads of 85 are not, so they are
+        filled up with channels of zero there, which change no score and no sum.
+        """
+        spare = -self.head_width % _GPU_HEAD if queries.is_cuda else 0
+        attended = scaled_dot_product_attention(
+            self._heads(self.q, queries, spare),
+            self._heads(self.k, keys, spare),
+            self._heads(self.v, values, spare),
+            scale=self.head_width**-0.5,
+        )
+        weight: Tensor = self.proj.weight
+        if spare:
+            weight = pad(weight.view(-1, self.heads, self.head_width), (0, spare)).flatten(1)
+        return linear(attended.transpose(1, 2).flatten(2), weight, self.proj.bias)
+
+    def _heads(self, layer: nn.Linear, tokens: Tensor, spare: int) -> Tensor:
+        weight: Tensor = layer.weight
+        bias: Tensor | None = layer.bias
+        if spare:
+            weight = pad(weight.view(self.heads, self.head_width, -1), (0, 0, 0, spare)).flatten(0, 1)
+            bias = None if bias is None else pad(bias.view(self.heads, self.head_width), (0, spare)).flatten()
+        mapped = linear(tokens, weight, bias)
+        return mapped.view(*mapped.shape[:-1], self.heads, -1).transpose(1, 2)
 
 
 class RegressorBlock(nn.Module):
@@ -85,21 +105,24 @@ class RegressorBlock(nn.Module):
         self.scale_2 = nn.Parameter(torch.full((width,), config.layer_scale))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, masked: Tensor, visible: Tensor, masked_positions: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, masked: Tensor, visible: Tensor, masked_positions: Tensor, placed: Tensor) -> Tensor:
         """Refresh the masked stream.
 
         Args:
             masked: y, (N, M, R).
             visible: z, (N, K, R), the same in every block.
             masked_positions: position rows of the masked patches, (N, M, R).
-            positions: position rows of visible, then masked patches, (N, K + M, R).
+            placed: z with the position rows of the visible patches added, (N, K, R).
         """
-        context = torch.cat([visible, masked], dim=1)
-        keys, values = self.norm_k(context + positions), self.norm_v(context)
-        attended = self.attention(self.norm_q(masked + masked_positions), keys, values)
-        masked = self.norm_2(masked + self.drop_path(self.scale_1 * attended))
-        refreshed: Tensor = masked + self.drop_path(self.scale_2 * self.mlp(masked))
-        return refreshed
+        drop = drop_rate(self.drop_path)
+        masked = residual(masked, self._attended, self.scale_1, drop, visible, masked_positions, placed)
+        return residual(self.norm_2(masked), self.mlp, self.scale_2, drop)
+
+    def _attended(self, masked: Tensor, visible: Tensor, masked_positions: Tensor, placed: Tensor) -> Tensor:
+        queries = masked + masked_positions
+        keys, values = torch.cat([placed, queries], dim=1), torch.cat([visible, masked], dim=1)
+        attended: Tensor = self.attention(self.norm_q(queries), self.norm_k(keys), self.norm_v(values))
+        return attended
 
 
 class Regressor(nn.Module):
@@ -109,6 +132,9 @@ class Regressor(nn.Module):
         config: the architecture.
         encoder_width: D.
         grid: side of the patch grid.
+
+    Attributes:
+        checkpointing: as the encoder's.
     """
 
     positions: Tensor
@@ -123,6 +149,8 @@ class Regressor(nn.Module):
         rates = [config.drop_path * number / max(1, config.depth - 1) for number in range(config.depth)]
         self.blocks = nn.ModuleList(RegressorBlock(config, rate) for rate in rates)
         self.register_buffer("positions", position_table(grid, config.width)[:, 1:], persistent=False)
+        self.checkpointing = False
+        route_linears(self)
         self.apply(initialise)
         initialise_token(self.mask_token)
 
@@ -138,9 +166,8 @@ class Regressor(nn.Module):
             (N, M, R), in the order of ``masked``.
         """
         table = self.positions.expand(visible.shape[0], -1, -1)
-        masked_positions = gather_rows(table, masked)
-        positions = torch.cat([gather_rows(table, keep), masked_positions], dim=1)
+        masked_positions, placed = gather_rows(table, masked), visible + gather_rows(table, keep)
         stream = self.mask_token.expand(*masked.shape, -1)
         for block in self.blocks:
-            stream = block(stream, visible, masked_positions, positions)
+            stream = run_block(block, self.checkpointing, stream, visible, masked_positions, placed)
         return stream
