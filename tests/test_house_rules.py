@@ -23,7 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("imaging", "readers", "contracts", "curation", "ingestion"),
     ("models",),
     ("training",),
-    ("tasks", "evaluation"),
+    ("tasks", "evaluation", "reader_studies"),
     ("twins", "serving", "reporting"),
     (*STAGE_NAMES, "synthesize"),
     ("cli", "__main__"),
@@ -82,7 +82,8 @@ def test_stage__has_one_shape(stage: str) -> None:
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_command__has_its_module(command: str) -> None:
-    assert importlib.util.find_spec(f"panderm.cli.{command}") is not None, f"`panderm {command}` is listed but has no module"
+    module = f"panderm.cli.{command.replace('-', '_')}"
+    assert importlib.util.find_spec(module) is not None, f"`panderm {command}` is listed but has no module"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -19,6 +19,7 @@ _OTHERS: dict[str, str] = {
     "tasks": "print the 28 benchmarks and which of them run",
     "checkpoint": "read official, timm and open_clip weights, and write them back",
     "synthesize": "write synthetic twins of the deliveries into landing/",
+    "compare": "hold models against others on the same test images",
     "rollback": "return a task to its former release",
     "serve": "start a local Triton server on loopback with the model repository",
     "predict": "ask a Triton server about images",
@@ -38,7 +39,7 @@ class LazyGroup(click.Group):
         """Import and return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"panderm.cli.{cmd_name}").command
+        command = importlib.import_module(f"panderm.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 
