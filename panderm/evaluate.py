@@ -104,7 +104,7 @@ def run(
     with building_folder(out) as folder:
         write_table(folder / PREDICTIONS_NAME, predictions, schema)
         write_table(folder / "metrics.parquet", pd.DataFrame(figures), METRICS)
-        kind.draw(folder, task, predictions)
+        kind.draw(folder, given, model, predictions)
         serving = None
         if champion is not None:
             answers = predictions_frame(test, _champion_probabilities(config, task, test, data, champion))

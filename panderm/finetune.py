@@ -19,6 +19,7 @@ from panderm.tasks.diagnosis import Recipe as DiagnosisRecipe
 from panderm.tasks.kinds import Compute, Fitted, Given, kind_of
 from panderm.tasks.rows import Rows, read_rows
 from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
+from panderm.training.segmentation_recipe import SegmentationRecipe
 
 if TYPE_CHECKING:
     from panderm.models.encoder import EncoderCard
@@ -34,12 +35,14 @@ class Config(Compute):
         protocol: ``linear_probe`` or ``fine_tuning`` of a diagnosis; null takes the catalogue's for the task, the paper's.
         linear_probe: recipe of a linear probe.
         fine_tuning: recipe of a fine-tuning; the defaults are the paper's run.
+        segmentation: recipe of a segmentation.
         tasks: settings of this section for single tasks, laid over the rest: ``{ham10000: {protocol: fine_tuning}}``.
     """
 
     protocol: Protocol | None = None
     linear_probe: LinearProbeRecipe = LinearProbeRecipe()
     fine_tuning: FineTuneRecipe = FineTuneRecipe()
+    segmentation: SegmentationRecipe = SegmentationRecipe()
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def of_task(self, task: str) -> Config:

@@ -181,11 +181,11 @@ def class_score(task: Benchmark, predictions: pd.DataFrame, index: int) -> dict[
     return class_statistics(predictions, index)
 
 
-def draw(folder: Path, task: Benchmark, predictions: pd.DataFrame) -> None:
+def draw(folder: Path, given: Given, model: Path, predictions: pd.DataFrame) -> None:  # noqa: ARG001
     """Write confusion, ROC, precision and recall, and calibration."""
     from panderm.evaluation.plots import draw_all
 
-    draw_all(folder, predictions, task.classes, task.key)
+    draw_all(folder, predictions, given.task.classes, given.task.key)
 
 
 def details(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:

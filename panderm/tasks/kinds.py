@@ -159,8 +159,8 @@ class Kind(Protocol):
     def class_score(self, task: Benchmark, predictions: pd.DataFrame, index: int) -> dict[str, Statistic]:
         """Return the figures of one class by name."""
 
-    def draw(self, folder: Path, task: Benchmark, predictions: pd.DataFrame) -> None:
-        """Write the evaluation's pictures."""
+    def draw(self, folder: Path, given: Given, model: Path, predictions: pd.DataFrame) -> None:
+        """Write the evaluation's pictures (PNG) into ``folder``."""
 
     def details(self, task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
         """Return further results as JSON values."""

@@ -1,0 +1,191 @@
+"""The training of a segmentation network: seeds one after the other, best epoch by the Jaccard index on validation.
+
+Images and masks of a split are squeezed to the network's square once and kept in memory (150 KB an image at 224 px); views are
+drawn a batch at a time on the device, from a generator that follows from (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample
+
+from panderm.core.config import FrozenConfig
+from panderm.core.errors import InputError
+from panderm.core.files import building_folder, write_json
+from panderm.core.tables import SPLIT, read_table
+from panderm.imaging.masks import cleaned, load_pairs, overlap
+from panderm.imaging.preprocessing import Preprocessing
+from panderm.models.encoder import load_encoder
+from panderm.models.pixels import normalise
+from panderm.models.upernet import UperNet
+from panderm.training.epochs import train_epochs
+from panderm.training.kind_worker import FINAL
+from panderm.training.place import Place
+from panderm.training.segmentation_recipe import SegmentationRecipe
+
+_SUBSET, _VIEWS = range(2)  # streams of random numbers that never meet
+_EVALUATED = 32  # images a forward pass without gradients
+
+
+class Settings(FrozenConfig):
+    """What :func:`train` is asked.
+
+    Attributes:
+        recipe: everything that decides the weights.
+        split: the table of images with masks.
+        data: folder of the published datasets.
+        encoder: pretrain's output folder.
+    """
+
+    recipe: SegmentationRecipe
+    split: Path
+    data: Path
+    encoder: Path
+
+
+class SegmentationFit:
+    """One seed's training, as :func:`panderm.training.epochs.train_epochs` wants it."""
+
+    def __init__(self, settings: Settings, seed: int, place: Place, train: Pairs, val: Pairs) -> None:
+        self.recipe, self.seed, self.place, self.pairs, self.val = settings.recipe, seed, place, train, val
+        encoder, card = load_encoder(settings.encoder)
+        self.spec = card.preprocessing
+        torch.manual_seed(seed)
+        channels = self.recipe.channels or card.architecture.width
+        self.network: nn.Module = UperNet(card.architecture, 2, channels, self.recipe.drop_path)
+        self.network.get_submodule("encoder").load_state_dict(encoder.state_dict())
+        self.network.to(place.device)
+        self.epochs = self.recipe.epochs
+        self.batch = min(self.recipe.batch, len(train.images))
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            [parameter for parameter in self.network.parameters() if parameter.requires_grad],
+            lr=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+        )
+
+    def epoch(self, number: int) -> float:
+        """Train one epoch over all images; the last batch takes what is left, unless that is one image alone."""
+        rng = np.random.default_rng([self.seed, _VIEWS, number])
+        torch.manual_seed(int(rng.integers(2**31)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.5 * self.recipe.learning_rate * (1 + math.cos(math.pi * number / self.epochs))
+        self.network.train()
+        order = rng.permutation(len(self.pairs.images))
+        parts = [order[first : first + self.batch] for first in range(0, len(order), self.batch)]
+        parts = [part for part in parts if len(part) > 1]  # batch norm has nothing to norm in a single pooled value
+        total = torch.zeros((), device=self.place.device)
+        for part in parts:
+            images, masks = self._views(part, rng)
+            loss = cross_entropy(self.network(images), masks)
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            self.optimizer.step()
+            total += loss.detach()
+        return float(total) / len(parts)
+
+    def score(self) -> float:
+        """Return the mean Jaccard index on validation; NaN without a validation image."""
+        if not len(self.val.images):
+            return math.nan
+        found = predict_masks(self.network, self.val.images, self.spec, self.place.device)
+        return float(np.mean([overlap(mask, true)[1] for mask, true in zip(found, self.val.masks, strict=True)]))
+
+    def _views(self, part: NDArray[np.intp], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        device, recipe = self.place.device, self.recipe
+        pixels = torch.from_numpy(self.pairs.images[part]).to(device).float() / 255
+        masks = torch.from_numpy(self.pairs.masks[part]).to(device).float().unsqueeze(1)
+        grid = affine_grid(_turns(len(part), recipe, rng).to(device), list(pixels.shape), align_corners=False)
+        pixels = grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        masks = grid_sample(masks, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+        jittered = _jitter(pixels, recipe.jitter, rng).mul(255).round().to(torch.uint8)
+        return normalise(jittered, self.spec), (masks[:, 0] >= 0.5).long()
+
+
+class Pairs:
+    """Images (N, 3, S, S) uint8 and masks (N, S, S) in memory."""
+
+    def __init__(self, frame: pd.DataFrame, data: Path, size: int, what: str) -> None:
+        self.images, self.masks = load_pairs(frame, data, size, what)
+
+
+def train(values: dict[str, Any], work: Path, place: Place, say: Callable[[str], None]) -> None:
+    """Train every seed; leave ``network.safetensors``, ``network_1.safetensors``, ... and ``final.json`` in ``work/final``."""
+    settings = Settings.parse(values, where="segmentation job")
+    frame = read_table(settings.split, SPLIT)
+    _, card = load_encoder(settings.encoder)
+    size = card.preprocessing.size
+    used = subset(frame[frame["split"] == "train"], settings.recipe.fraction)
+    if len(used) < 2:
+        raise InputError(f"the training split has {len(used)} images with masks, but two are needed; deliver more and curate")
+    train_pairs = Pairs(used, settings.data, size, "training masks")
+    val_pairs = Pairs(frame[frame["split"] == "val"], settings.data, size, "validation masks")
+    facts: list[dict[str, Any]] = []
+    chosen = []
+    for seed in range(settings.recipe.seeds):
+        fit = SegmentationFit(settings, seed, place, train_pairs, val_pairs)
+        best = train_epochs(fit, work / f"seed_{seed}", say, what=f"seed {seed} epoch")
+        facts.append({"seed": seed, "epoch": best.epoch, "score": None if math.isnan(best.score) else best.score})
+        facts[-1] |= {"history": [{"epoch": line["step"], "loss": line["loss"]} for line in best.lines]}
+        chosen.append(best.weights)
+    with building_folder(work / FINAL) as folder:
+        for seed, weights in enumerate(chosen):
+            shutil.copyfile(weights, folder / weights_name(seed))
+        write_json(folder / "final.json", {"train_images": len(used), "seeds": facts})
+
+
+def weights_name(seed: int) -> str:
+    """Return the file name of a seed's weights."""
+    return f"network_{seed}.safetensors" if seed else "network.safetensors"
+
+
+def subset(train: pd.DataFrame, fraction: float) -> pd.DataFrame:
+    """Return a seeded share of the training groups; a smaller share lies within a larger one."""
+    if fraction == 1:
+        return train
+    groups = np.array(sorted(train["group"].unique()))
+    order = np.random.default_rng(_SUBSET).permutation(groups)
+    return train[train["group"].isin(order[: max(2, round(fraction * len(groups)))])]
+
+
+@torch.inference_mode()
+def predict_masks(
+    network: nn.Module, images: NDArray[np.uint8], spec: Preprocessing, device: torch.device
+) -> NDArray[np.bool_]:
+    """Return the cleaned masks (N, S, S) that a network gives images (N, 3, S, S) uint8."""
+    network.eval()
+    found = []
+    for first in range(0, len(images), _EVALUATED):
+        pixels = torch.from_numpy(images[first : first + _EVALUATED]).to(device)
+        found += list((network(normalise(pixels, spec)).argmax(dim=1) == 1).cpu().numpy())
+    return np.stack([cleaned(mask) for mask in found])
+
+
+def _turns(count: int, recipe: SegmentationRecipe, rng: np.random.Generator) -> Tensor:
+    """Return random rotations and flips as affine matrices (N, 2, 3)."""
+    angle = np.radians(rng.uniform(-recipe.rotation, recipe.rotation, count))
+    flips = np.where(rng.random((2, count)) < recipe.flip, -1.0, 1.0)
+    rows = [[np.cos(angle) * flips[0], -np.sin(angle) * flips[1]], [np.sin(angle) * flips[0], np.cos(angle) * flips[1]]]
+    matrix = np.zeros((count, 2, 3))
+    matrix[:, :, :2] = np.array(rows).transpose(2, 0, 1)
+    return torch.from_numpy(matrix).float()
+
+
+def _jitter(pixels: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+    """Return images in 0..1 with brightness, contrast and saturation changed, each image by factors of its own."""
+    if not strength:
+        return pixels
+    factors = torch.from_numpy(rng.uniform(1 - strength, 1 + strength, (3, len(pixels), 1, 1, 1))).float().to(pixels.device)
+    pixels = pixels * factors[0]
+    pixels = pixels.mean(dim=(1, 2, 3), keepdim=True).lerp(pixels, factors[1].expand_as(pixels))
+    grey = pixels.mean(dim=1, keepdim=True)
+    return grey.expand_as(pixels).lerp(pixels, factors[2].expand_as(pixels)).clamp(0, 1)
