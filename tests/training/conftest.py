@@ -35,13 +35,12 @@ def toy_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
     return write
 
 
-@pytest.fixture
-def tiny_corpus(tmp_path: Path) -> Path:
-    """24 drawn PNGs in two shards with their corpus table: ``<folder>/data`` and ``<folder>/corpus``."""
+def _draw_corpus(folder: Path) -> Path:
+    """Write 24 drawn PNGs in two shards with their corpus table: ``<folder>/data`` and ``<folder>/corpus``."""
     rng = np.random.default_rng(0)
     rows = []
     for number, dataset in enumerate(("one", "two")):
-        shard = tmp_path / "data" / dataset / "shards" / "000000.tar"
+        shard = folder / "data" / dataset / "shards" / "000000.tar"
         shard.parent.mkdir(parents=True)
         writer = ShardWriter(shard)
         for index in range(12):
@@ -52,11 +51,23 @@ def tiny_corpus(tmp_path: Path) -> Path:
             rows.append({"dataset": dataset, "image_id": f"{index:02d}", "modality": ("tbp", "clinical")[number]})
             rows[-1] |= {"shard": f"{dataset}/shards/000000.tar", "offset": position.offset, "nbytes": position.nbytes}
         writer.close()
-    write_table(tmp_path / "corpus" / "corpus.parquet", pd.DataFrame(rows), CORPUS)
-    return tmp_path
+    write_table(folder / "corpus" / "corpus.parquet", pd.DataFrame(rows), CORPUS)
+    return folder
 
 
 @pytest.fixture
+def tiny_corpus(tmp_path: Path) -> Path:
+    """The test's own small corpus: ``<folder>/data`` and ``<folder>/corpus``."""
+    return _draw_corpus(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for tests that share what they make from it."""
+    return _draw_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
 def tiny_recipe() -> Recipe:
     """A recipe that takes a few milliseconds a step; its 20 steps are 5 of each of 4 epochs."""
     return Recipe.parse(
