@@ -23,11 +23,12 @@ from panderm.core.errors import ConfigError, InputError
 from panderm.core.files import exclusive, read_json, sha256_file, sha256_json, write_json
 from panderm.core.progress import progress
 from panderm.core.record import RECORD_NAME, Record
-from panderm.core.tables import MANIFEST, QUARANTINE, empty, read_table, to_table, write_table
+from panderm.core.tables import MANIFEST, MASK, QUARANTINE, empty, read_table, to_table, write_table
 from panderm.imaging.store import Rules
 from panderm.ingestion.ledger import Ledger
 from panderm.ingestion.news import find_news
 from panderm.ingestion.packing import Packer
+from panderm.ingestion.pairs import hold_pairs
 from panderm.ingestion.tables import manifest_table, quarantine_table
 from panderm.ingestion.workers import look_at
 from panderm.readers import Delivery, read
@@ -78,16 +79,18 @@ def run(config: Config, dataset: Dataset, landing: Path, out: Path) -> Record:
         ledger = Ledger(out)
         ledger.clean()
         image_ids = dict(zip(delivery.rows["path"], delivery.rows["image_id"], strict=True))
-        news = find_news(files, set(image_ids), landing, ledger, config.rules)
+        masks = set(delivery.rows["path"][delivery.rows["role"] == MASK])
+        news = find_news(files, set(image_ids), masks, landing, ledger, config.rules)
         results = look_at(news.jobs, config.workers, config.pool_from)
         shown = progress(results, what=f"ingest {dataset.key}", total=len(news.jobs), unit="file")
-        new_images = Packer(out, dataset.key, ledger, news, image_ids, config.shard_images).pack(shown) if news.jobs else 0
+        packer = Packer(out, dataset.key, ledger, news, image_ids, config.shard_images, masks)
+        new_images = packer.pack(shown) if news.jobs else 0
         record = _finish(config, dataset, landing, out, files, delivery)
     return record.model_copy(update={"counts": record.counts | {"new_images": new_images}})
 
 
 def _read(dataset: Dataset, landing: Path) -> tuple[list[str], Delivery]:
-    """Return every file in landing, and what the reader says of them.
+    """Return every file in landing and every member of the containers there, and what the reader says of them.
 
     Raises:
         InputError: the reader left out a file, because somebody is still writing the delivery.
@@ -95,6 +98,7 @@ def _read(dataset: Dataset, landing: Path) -> tuple[list[str], Delivery]:
     try:
         files = list_files(landing) if landing.is_dir() else []
         delivery = read(dataset, landing)
+        files = sorted([*files, *delivery.members])
     except OSError as error:
         raise InputError(f"{landing} cannot be read ({error.strerror}: {error.filename}); grant access to it") from error
     refused = delivery.rejects["path"][delivery.rejects["path"].isin(files)]
@@ -141,6 +145,7 @@ def _hold_settings(config: Config, out: Path, dataset: Dataset) -> None:
 def _finish(config: Config, dataset: Dataset, landing: Path, out: Path, files: list[str], delivery: Delivery) -> Record:
     """Write manifest, quarantine and record from what the ledger holds now; files that would not change stay as they are."""
     ledger, present = Ledger(out), set(files)
+    delivery = hold_pairs(delivery, ledger.rows)
     path = out / "manifest.parquet"
     former = read_table(path, MANIFEST) if path.is_file() else empty(MANIFEST)
     manifest = manifest_table(dataset, delivery, present, ledger.rows, former)
@@ -159,7 +164,7 @@ def _finish(config: Config, dataset: Dataset, landing: Path, out: Path, files: l
         },
         values={
             "reasons": {str(reason): int(n) for reason, n in quarantine["reason"].value_counts().sort_index().items()},
-            "synthetic": _is_synthetic(dataset, landing, set(shas)),
+            "synthetic": _is_synthetic(dataset, landing, set(shas[~shas.index.isin(delivery.members)])),
         },
         config=config.rules._asdict(),
     )
@@ -176,7 +181,7 @@ def _settle(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
 def _counts(
     dataset: Dataset, delivery: Delivery, files: set[str], manifest: pd.DataFrame, quarantine: pd.DataFrame
 ) -> dict[str, int]:
-    """Return the counts, in which every file of landing stands exactly once."""
+    """Return the counts, in which every file of landing, and every member of a container, stands exactly once."""
     in_landing = quarantine["path"].isin(list(files))
     counts = {
         "files_in_landing": len(files),
@@ -186,6 +191,8 @@ def _counts(
         "quarantined_rows": int((~in_landing).sum()),
         "metadata_files": len(delivery.metadata_files),
     }
+    if delivery.members:
+        counts["members"] = len(delivery.members)  # how many of files_in_landing lie in a container
     assert counts_add_up(counts), f"{dataset.key}: a file stands nowhere or twice: {counts}"
     return counts
 

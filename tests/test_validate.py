@@ -59,6 +59,7 @@ class Staged:
                         "label": BENCHMARK.classes[number % 7],
                         "age": 45.0,
                         "sex": "female",
+                        "role": "image",
                         "delivered_sha256": sha256_bytes(data + b"tags"),
                         "delivered_bytes": len(data) + 4,
                         "delivered_format": "PNG",

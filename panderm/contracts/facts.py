@@ -10,6 +10,7 @@ import pandas as pd
 from panderm.core.errors import InputError
 from panderm.core.files import sha256_bytes
 from panderm.core.reasons import Reason
+from panderm.core.tables import MASK
 from panderm.imaging.shards import ShardReader
 
 OTHER_SCOPE = (Reason.HELD_OUT.value, Reason.OUT_OF_SCOPE.value)
@@ -39,14 +40,21 @@ def of_delivery(manifest: pd.DataFrame, quarantine: pd.DataFrame, counts: dict[s
 
 
 def of_images(manifest: pd.DataFrame, staged: Path, verify: int) -> pd.DataFrame:
-    """Return the manifest with ``min_side`` and ``bytes_intact`` (``yes``, ``no``, null where not read back).
+    """Return the manifest with three more columns.
+
+    ``min_side``, ``bytes_intact`` (``yes``, ``no``, null where not read back), and ``picture_sha256``: the stored hash of
+    pictures, null for masks, of which two may be alike.
 
     Args:
         manifest: the staged manifest.
         staged: folder of the shards.
         verify: how many images, spread evenly, are read back.
     """
-    return manifest.assign(min_side=manifest[["width", "height"]].min(axis=1), bytes_intact=_intact(manifest, staged, verify))
+    return manifest.assign(
+        min_side=manifest[["width", "height"]].min(axis=1),
+        bytes_intact=_intact(manifest, staged, verify),
+        picture_sha256=manifest["stored_sha256"].where(manifest["role"] != MASK),
+    )
 
 
 def _intact(manifest: pd.DataFrame, staged: Path, verify: int) -> pd.Series:

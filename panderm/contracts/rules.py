@@ -18,7 +18,7 @@ _SAFE_ID = r"^[A-Za-z0-9_-]{1,80}$"
 _SETS = {
     "split": (["train", "val", "test"], "splits are taken over word for word"),
     "sex": (["female", "male"], "subgroups are reported by it"),
-    "skin_type": (["I", "II", "III", "IV", "V", "VI"], "subgroups are reported by it"),
+    "skin_type": (["I", "II", "III", "IV", "V", "VI", "I-II", "III-IV", "V-VI"], "subgroups are reported by it"),
     "role": (["image", "mask"], "a mask is never taken for a picture"),
 }
 _OLDEST = 120.0  # years
@@ -67,7 +67,7 @@ def _about_pictures(contract: Contract, dataset: Dataset) -> Iterator[Asked]:
     yield Asked("image_id unique", "no two rows alike", "everything downstream is joined by it", unique)
     safe = gxe.ExpectColumnValuesToMatchRegex(column="image_id", regex=_SAFE_ID, severity="critical")
     yield Asked("image_id safe", "letters, digits, _ and -", "it becomes the key of a sample in a tar", safe)
-    distinct = gxe.ExpectColumnValuesToBeUnique(column="stored_sha256", severity="critical")
+    distinct = gxe.ExpectColumnValuesToBeUnique(column="picture_sha256", severity="critical")
     yield Asked("images distinct", "no two rows alike", "the same picture could stand on both sides of a split", distinct)
     for column, digits in _HEX_DIGITS.items():
         matches = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=f"^[0-9a-f]{{{digits}}}$", severity="critical")

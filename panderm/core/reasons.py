@@ -24,5 +24,6 @@ class Reason(StrEnum):
     UNKNOWN_LABEL = "unknown_label"  # a label outside the task's classes
     CONTRADICTION = "contradiction"  # two columns say different things of one image
     BAD_METADATA = "bad_metadata"  # the metadata file itself cannot be read
+    BAD_VALUE = "bad_value"  # a value that the task cannot do without is missing or impossible
     HELD_OUT = "held_out"  # belongs to the benchmark's held-out institutions, so no source may use it
     OUT_OF_SCOPE = "out_of_scope"  # outside the benchmark's institutions

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import imagehash
+import numpy as np
 from PIL import Image
 
 from panderm.core.reasons import Reason
+from panderm.imaging.members import BadMember, read_member
 from panderm.imaging.preprocessing import PIXEL_CAP, UndecodableImage, decode
 
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png"}
@@ -43,6 +45,8 @@ class Job(NamedTuple):
         is_image: False for files that are only hashed (metadata, refused by the layout).
         known_sha256: what this path held when it was last decided about, empty if never.
         rules: what is accepted.
+        member: name of an image within ``file``, where that is a container (:mod:`panderm.imaging.members`).
+        is_mask: whether the image is a mask; it is stored as a PNG of 0 and 255.
     """
 
     path: str
@@ -51,6 +55,8 @@ class Job(NamedTuple):
     is_image: bool
     known_sha256: str
     rules: Rules
+    member: str = ""
+    is_mask: bool = False
 
 
 class Stored(NamedTuple):
@@ -85,6 +91,8 @@ def store(job: Job) -> Stored:
     JPEG stays JPEG (4:4:4), PNG stays PNG. Never raises for what the file is or contains.
     """
     try:
+        if job.member:
+            return _look_inside(job)
         # Non-blocking, so that a named pipe in a delivery answers instead of waiting for a writer.
         with open(os.open(job.file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             return _look(job, stream)
@@ -105,15 +113,50 @@ def _look(job: Job, stream: io.BufferedReader) -> Stored:
     data = stream.read(job.rules.byte_cap + 1)
     digest = hashlib.sha256(data).hexdigest()
     hashed = Stored(job.path, status.st_mtime_ns, digest, len(data))
-    return hashed if digest == job.known_sha256 else _encode(hashed, data, job.rules)
+    return hashed if digest == job.known_sha256 else _encode(hashed, data, job)
 
 
-def _encode(hashed: Stored, data: bytes, rules: Rules) -> Stored:
+def _look_inside(job: Job) -> Stored:
+    """Look at a member; its time of change is its container's."""
+    mtime_ns = job.file.stat().st_mtime_ns
     try:
-        image = decode(data, rules.pixel_cap)
+        member = read_member(job.file, job.member, job.rules.byte_cap)
+    except BadMember as error:
+        return Stored(job.path, mtime_ns, "", -1, Reason.UNREADABLE, str(error))
+    digest = hashlib.sha256(member.data).hexdigest()
+    hashed = Stored(job.path, mtime_ns, digest, len(member.data))
+    if not job.is_image or digest == job.known_sha256:
+        return hashed
+    if member.image is not None:
+        return _facts(hashed, member.image.convert("RGB"), member.form, job.rules)
+    return _encode(hashed, member.data, job)
+
+
+def _encode(hashed: Stored, data: bytes, job: Job) -> Stored:
+    try:
+        image = decode(data, job.rules.pixel_cap)
     except UndecodableImage as error:
         return hashed._replace(reason=Reason(error.reason), detail=str(error))
     kind = "JPEG" if data.startswith(b"\xff\xd8") else "PNG"  # decode accepts nothing else
+    if not job.is_mask:
+        return _facts(hashed, image, kind, job.rules)
+    mask = _two_values(image)
+    if mask is None:
+        return hashed._replace(reason=Reason.BAD_MASK, detail="the mask is empty: no pixel is marked; deliver the right one")
+    return _facts(hashed, mask, "PNG", job.rules)
+
+
+def _two_values(image: Image.Image) -> Image.Image | None:
+    """Return a mask of 0 and 255 (mode L), split at half of its largest value; None where nothing is marked.
+
+    Masks come with 0 and 1, with 0 and 255, and as JPEG with anything between.
+    """
+    grey = image.convert("L")
+    top = int(np.asarray(grey).max())
+    return grey.point([255 if 2 * value >= top else 0 for value in range(256)]) if top else None
+
+
+def _facts(hashed: Stored, image: Image.Image, kind: str, rules: Rules) -> Stored:
     encoded = encode(image, kind, rules.jpeg_quality)
     return hashed._replace(
         image=encoded,
@@ -126,7 +169,7 @@ def _encode(hashed: Stored, data: bytes, rules: Rules) -> Stored:
 
 
 def encode(image: Image.Image, kind: str, jpeg_quality: int = Rules().jpeg_quality) -> bytes:
-    """Return an RGB image as a file of ``kind`` (``JPEG`` or ``PNG``) that holds pixels and nothing else."""
+    """Return an RGB image or a mask (L) as a file of ``kind`` (``JPEG`` or ``PNG``) that holds pixels and nothing else."""
     stream = io.BytesIO()
     if kind == "JPEG":
         image.save(stream, kind, quality=jpeg_quality, subsampling="4:4:4")

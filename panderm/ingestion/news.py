@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from panderm.core.reasons import Reason
+from panderm.imaging.members import split
 from panderm.imaging.store import Job, Rules
 from panderm.ingestion.ledger import PLACE, Ledger
 
@@ -31,17 +33,19 @@ class News:
     places: dict[str, dict[str, Any]]
 
 
-def find_news(files: list[str], images: set[str], landing: Path, ledger: Ledger, rules: Rules) -> News:
-    """Compare the delivered files with the ledger by size and time of change.
+def find_news(files: list[str], images: set[str], masks: set[str], landing: Path, ledger: Ledger, rules: Rules) -> News:
+    """Compare the delivered files, and the members of containers, with the ledger by size and time of change.
 
     Args:
-        files: every delivered file, sorted.
-        images: those that the reader gives as images.
+        files: every delivered file and member, sorted.
+        images: those that the reader gives as images or masks.
+        masks: the masks among them; two of them may be alike.
         landing: folder of ``files``.
         ledger: what is known.
         rules: what is accepted.
     """
-    size, mtime_ns = zip(*(_status(landing / path) for path in files), strict=True)
+    inside = _members(files)
+    size, mtime_ns = zip(*_statuses(files, inside, landing, ledger.rows), strict=True)
     known = ledger.rows.reindex(columns=["reason", "shard", "stored_sha256", "delivered_sha256"], index=files)
     is_image = known.index.isin(images)
     same = (
@@ -50,17 +54,46 @@ def find_news(files: list[str], images: set[str], landing: Path, ledger: Ledger,
         & (known["reason"] != Reason.UNREADABLE)  # rights may have changed, which shows in neither
     )
     stored, double = known["shard"].notna(), known["reason"] == Reason.DUPLICATE_BYTES
-    held = set(known.loc[same & is_image & stored, "stored_sha256"])
+    held = set(known.loc[same & is_image & stored & ~known.index.isin(masks), "stored_sha256"])
     alone = double & ~known["stored_sha256"].isin(held)  # the picture that it repeated is gone
     decided = (stored | known["reason"].notna()) & ~alone
     todo = ~same | (is_image & ~decided)
     sha = known["delivered_sha256"].where(decided & (known["reason"] != Reason.UNREADABLE), "").fillna("")
     rows = zip(files, size, is_image, sha, todo, strict=True)
-    jobs = [Job(path, landing / path, max(0, n), bool(i), s, rules) for path, n, i, s, look in rows if look]
+    jobs = [
+        Job(path, landing / file, max(0, n), bool(i), s, rules, member, path in masks)
+        for path, n, i, s, look in rows
+        if look
+        for file, member in [inside.get(path, (path, ""))]
+    ]
     if not jobs:
         return News([], {}, set(), {})
     changed = set(known.index[~same])
     return News(jobs, _plain(ledger.rows, changed), held, _places(ledger.rows, changed, held))
+
+
+def _members(files: list[str]) -> dict[str, tuple[str, str]]:
+    """Return path -> container and member, for members of containers that were delivered."""
+    present = set(files)
+    parts = {path: part for path in files if (part := split(path)) is not None}
+    return {path: part for path, part in parts.items() if part[0] in present}
+
+
+def _statuses(
+    files: list[str], inside: dict[str, tuple[str, str]], landing: Path, rows: pd.DataFrame
+) -> Iterator[tuple[int, int]]:
+    """Yield size and time of change of each file.
+
+    A member has its container's time and, as long as the container is the one of the ledger, the size known of it.
+    """
+    known = {} if not inside else rows["delivered_bytes"].to_dict()
+    containers = {container: _status(landing / container) for container, _ in inside.values()}
+    for path in files:
+        if path not in inside:
+            yield _status(landing / path)
+            continue
+        size, mtime_ns = containers[inside[path][0]]
+        yield (known.get(path, -2) if known.get(inside[path][0]) == size else -2), mtime_ns
 
 
 def _status(file: Path) -> tuple[int, int]:

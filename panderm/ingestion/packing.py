@@ -30,13 +30,21 @@ class Packer:
         news: the files looked at.
         image_ids: path -> image id.
         shard_images: images a shard.
+        masks: paths of masks: two lesions may well have the same one, so none is a duplicate.
     """
 
     def __init__(
-        self, out: Path, dataset: str, ledger: Ledger, news: News, image_ids: dict[str, str], shard_images: int
+        self,
+        out: Path,
+        dataset: str,
+        ledger: Ledger,
+        news: News,
+        image_ids: dict[str, str],
+        shard_images: int,
+        masks: set[str] | None = None,
     ) -> None:
         self._out, self._dataset, self._ledger, self._news = out, dataset, ledger, news
-        self._image_ids, self._shard_images = image_ids, shard_images
+        self._image_ids, self._shard_images, self._masks = image_ids, shard_images, masks or set()
         self._held, self._places = set(news.held), dict(news.places)
         self._number = len(ledger.shards)
 
@@ -81,10 +89,12 @@ class Packer:
         if not stored.image:
             unchanged = former is not None and not stored.reason and former["delivered_sha256"] == stored.delivered_sha256
             if former is not None and unchanged:  # touched, but what it was
-                if former["shard"] and stored.path in self._image_ids:
+                if former["shard"] and stored.path in self._image_ids and stored.path not in self._masks:
                     self._held.add(former["stored_sha256"])
                 return former | {"mtime_ns": stored.mtime_ns}
             return row | {"width": None, "height": None}
+        if stored.path in self._masks:
+            return row
         if stored.stored_sha256 in self._held:
             return row | {"reason": Reason.DUPLICATE_BYTES.value}
         self._held.add(stored.stored_sha256)

@@ -12,7 +12,8 @@ import pandas as pd
 
 from panderm.catalog import Dataset
 from panderm.core.reasons import Reason
-from panderm.core.tables import MANIFEST, QUARANTINE, empty
+from panderm.core.tables import MANIFEST, MASK, QUARANTINE, empty
+from panderm.imaging.members import MARK
 from panderm.ingestion.ledger import IMAGE_FACTS
 from panderm.readers import Delivery
 
@@ -33,7 +34,8 @@ def manifest_table(
     """
     stored = ledger.loc[ledger["shard"].notna(), ["path", *IMAGE_FACTS]].reset_index(drop=True)
     current = delivery.rows.merge(stored, on="path").sort_values(["shard", "offset", "path"])
-    current = current.drop_duplicates("stored_sha256")  # the first keeps its place, the others are in quarantine
+    double = current.duplicated("stored_sha256") & (current["role"] != MASK)
+    current = current[~double]  # the first keeps its place, the others are in quarantine
     replaced = former["image_id"].isin(current["image_id"]) | former["stored_sha256"].isin(current["stored_sha256"])
     gone = former[~former["path"].isin(list(files)) & ~replaced]
     return _stacked([current, gone], dataset, MANIFEST.names).sort_values(["shard", "offset"], ignore_index=True)
@@ -67,7 +69,7 @@ def quarantine_table(
 
 def _doubles(left: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     """Say of each duplicate which image it repeats; two files with different tags around one picture are duplicates too."""
-    first = manifest[["stored_sha256", "path", "delivered_sha256"]]
+    first = manifest.loc[manifest["role"] != MASK, ["stored_sha256", "path", "delivered_sha256"]]
     first = first.rename(columns={"path": "first", "delivered_sha256": "first_sha256"})
     left = left.drop(columns=["reason", "detail"]).merge(first, on="stored_sha256", how="left")
     assert left["first"].notna().all(), f"duplicates of nothing: {left.loc[left['first'].isna(), 'path'].tolist()[:3]}"
@@ -79,7 +81,7 @@ def _doubles(left: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
 def _explained(layout: pd.DataFrame, files: set[str], manifest: pd.DataFrame) -> pd.Series:
     """Return which metadata rows without a file name an image that was ingested before its file was cleared away."""
     gone = [PurePosixPath(path) for path in manifest["path"] if path not in files]
-    names = {name for path in gone for name in (path.name, path.stem)}
+    names = {name for path in gone for name in (path.name, path.stem, path.name.rpartition(MARK)[2])}
     lost = layout["reason"] == Reason.MISSING_FILE
     return lost & pd.Series([PurePosixPath(path).name in names for path in layout["path"]], index=layout.index, dtype=bool)
 

@@ -11,10 +11,13 @@ import pandas as pd
 from panderm.catalog import Dataset
 from panderm.core.errors import InputError
 
+OFFICIAL = "panderm.csv"
+"""A diagnosis task's table in the form of the public PanDerm code, delivered in place of the native layout."""
+
 
 @dataclass(frozen=True)
 class Delivery:
-    """A landing folder, read: every file in it is in exactly one of the three.
+    """A landing folder, read: every file in it, and every member of a container, is in exactly one of the first three.
 
     Attributes:
         rows: images to ingest, columns of ``core.tables.DELIVERED``, sorted by path.
@@ -23,15 +26,17 @@ class Delivery:
             (``missing_file``), every other row ``<table>#<line>``.
         metadata_files: tables that were read, and files of the layout that are no images to ingest (masks); posix paths
             relative to the landing folder, sorted.
+        members: every member of the containers that were opened, ``<container>#<member>``, sorted.
     """
 
     rows: pd.DataFrame
     rejects: pd.DataFrame
     metadata_files: tuple[str, ...]
+    members: tuple[str, ...] = ()
 
 
 def read(dataset: Dataset, landing: Path) -> Delivery:
-    """Read a landing folder with the dataset's reader.
+    """Read a landing folder with the dataset's reader, or a task's :data:`OFFICIAL` table where that was delivered.
 
     Raises:
         InputError: the folder is missing or holds no file.
@@ -40,7 +45,8 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
         raise InputError(f"{landing} is missing; put {dataset.key}'s delivery there in its native layout")
     if not any(path.is_file() for path in landing.rglob("*")):
         raise InputError(f"{landing} is empty; put {dataset.key}'s delivery there in its native layout")
-    module = importlib.import_module(f"panderm.readers.{dataset.reader}")
+    official = dataset.classes and any(path.name.casefold() == OFFICIAL for path in landing.iterdir())
+    module = importlib.import_module(f"panderm.readers.{'task_csv' if official else dataset.reader}")
     delivery = module.read(dataset, landing)
     assert isinstance(delivery, Delivery)
     return delivery

@@ -24,12 +24,12 @@ def read_csv(path: Path) -> pd.DataFrame:
     Raises:
         UnreadableTable: the file cannot be opened, is empty, or its rows do not fit its header.
     """
+    content = read_text(path)
     try:
-        content = _decoded(path.read_bytes())
         frame = pd.read_csv(
             io.StringIO(content), sep=_separator(content), dtype=str, keep_default_na=False, skip_blank_lines=False
         )
-    except (OSError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UnreadableTable(f"{path.name} is not a readable table ({str(error).splitlines()[0]})") from error
     frame = _unshifted(frame, path.name)
     frame.columns = pd.Index([str(name).strip().casefold() for name in frame.columns])
@@ -37,6 +37,18 @@ def read_csv(path: Path) -> pd.DataFrame:
     frame[LINE] = range(2, len(frame) + 2)
     blank = (frame.drop(columns=LINE) == "").all(axis=1)
     return frame[~blank].reset_index(drop=True)
+
+
+def read_text(path: Path) -> str:
+    """Return a delivered text in any of the usual encodings.
+
+    Raises:
+        UnreadableTable: the file cannot be opened, is empty or binary.
+    """
+    try:
+        return _decoded(path.read_bytes())
+    except (OSError, UnicodeError) as error:
+        raise UnreadableTable(f"{path.name} is not a readable table ({str(error).splitlines()[0]})") from error
 
 
 def _unshifted(frame: pd.DataFrame, name: str) -> pd.DataFrame:

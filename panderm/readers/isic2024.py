@@ -1,5 +1,7 @@
 """ISIC 2024 (SLICE-3D) as the archive ships it: ``train-metadata.csv`` (55 columns), ``train-image/image/ISIC_*.jpg``.
 
+In place of the image folder ``train-image.hdf5`` may be delivered, a dataset an image. Where both are, the folder counts:
+they hold the same images. The device's measurements (``tbp_lv_*``) become attributes by the names that the device has for them.
 The same delivery serves the pretraining source and the benchmark. Three institutions are the benchmark's; the column
 ``attribution`` says whose an image is. Where a subset was delivered without that column, every row is used by both, and
 curation keeps the benchmark's images out of the corpus.
@@ -15,13 +17,19 @@ from panderm.catalog import Dataset
 from panderm.core.reasons import Reason
 from panderm.readers import values
 from panderm.readers.base import Delivery
+from panderm.readers.checks import refuse
 from panderm.readers.csvfile import LINE
 from panderm.readers.sorting import Sorter, by_name, column, file_names, stems
+from panderm.readers.vectra import MEASUREMENTS
 
 TABLE = "train-metadata.csv"
 HELD_OUT = r"\bFNQH\b|\bCairns\b|\bAlfred\b|\bMIA\b|Melanoma Institute Australia"
 """The benchmark's three institutions (FNQH Cairns, Alfred, MIA) as ``attribution`` may spell them."""
 
+CONTAINER = "train-image.hdf5"
+_DEVICE = "tbp_lv_"
+_NUMBERS = ("clin_size_long_diam_mm", "mel_thick_mm")
+_TEXTS = ("tbp_tile_type", "copyright_license", "iddx_full")
 _TARGETS = {"0": "benign", "0.0": "benign", "1": "malignant", "1.0": "malignant"}
 
 
@@ -29,6 +37,13 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery for the source (held-out institutions refused) or for the benchmark (all others refused)."""
     sorter = Sorter(dataset, landing)
     images = sorter.images(lambda path: path.casefold().startswith("train-image/"))
+    files = by_name(images)
+    for container in sorter.images(lambda path: path.casefold() == CONTAINER):
+        if images:
+            sorter.keep([container])
+        else:
+            files = sorter.open(container)
+    images = images or list(files.values())
     required = ("isic_id", "target") if dataset.classes else ("isic_id",)
     table = sorter.table(TABLE, required, images)
     if table is not None:
@@ -48,12 +63,35 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
                 "sex": values.sex(column(table, "sex")),
                 "site": values.site(column(table, "anatom_site_general")),
                 "institution": values.text(column(table, "attribution")),
+                "attributes": values.attributes(_attributes(table)),
             }
         )
         if "attribution" in table:
             rows = rows.assign(**_scope(rows["institution"], benchmark=bool(dataset.classes)))
-        sorter.place(TABLE, rows, by_name(images))
+        sorter.place(TABLE, _consistent(rows, target, table), files)
     return sorter.finish()
+
+
+def _attributes(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the device's measurements, and few other columns that later stages or reports ask for."""
+    spelling = {f"{_DEVICE}{name}".casefold(): name for name in MEASUREMENTS}
+    device = {name: spelling.get(name, name.removeprefix(_DEVICE)) for name in table if str(name).startswith(_DEVICE)}
+    numbers = {own: values.number(table[name]) for name, own in device.items() if not own.startswith("location")}
+    numbers |= {name: values.number(table[name]) for name in _NUMBERS if name in table}
+    texts = {own: values.text(table[name]) for name, own in device.items() if own.startswith("location")}
+    texts |= {name: values.text(table[name]) for name in _TEXTS if name in table}
+    known = {name: each.astype(object).where(each.notna(), None) for name, each in texts.items()}
+    return pd.DataFrame(numbers | known, index=table.index)
+
+
+def _consistent(rows: pd.DataFrame, target: pd.Series, table: pd.DataFrame) -> pd.DataFrame:
+    """Refuse rows whose target is not what the pathologist's word (``iddx_1``: Benign, Indeterminate, Malignant) says."""
+    says = values.text(column(table, "iddx_1"))
+    nature, label = says.str.casefold(), target.map(_TARGETS)
+    clash = (nature.isin(["benign", "malignant"]) & label.notna() & (nature != label)).fillna(False)
+    return refuse(
+        rows, clash, Reason.CONTRADICTION, "target says " + target + ", iddx_1 says '" + says + "'; correct the table"
+    )
 
 
 def _scope(institution: pd.Series, *, benchmark: bool) -> dict[str, pd.Series]:

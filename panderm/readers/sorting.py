@@ -10,6 +10,7 @@ import pandas as pd
 from panderm.catalog import Dataset
 from panderm.core.reasons import Reason
 from panderm.core.tables import DELIVERED, IMAGE, MASK, to_table
+from panderm.imaging.members import BadMember, join, member_names
 from panderm.readers import values
 from panderm.readers.base import Delivery
 from panderm.readers.csvfile import LINE, UnreadableTable, read_csv
@@ -38,6 +39,7 @@ class Sorter:
         self._rows: list[pd.DataFrame] = []
         self._rejects: list[pd.DataFrame] = []
         self._metadata: list[str] = []
+        self._members: dict[str, None] = {}  # a set that keeps its order
 
     def keep(self, paths: Iterable[str]) -> None:
         """Put files of the layout that are no images to ingest on the metadata pile."""
@@ -49,7 +51,26 @@ class Sorter:
         """Return the files whose path ``belongs`` to the layout's image folders, whatever their names claim to be."""
         return [path for path in self.files if path in self._left and belongs(path)]
 
-    def table(self, name: str, required: tuple[str, ...], images: list[str]) -> pd.DataFrame | None:
+    def open(self, container: str) -> dict[str, str]:
+        """Open a delivered container: put the file on the metadata pile and its members on the table.
+
+        Returns:
+            name of each member -> its path; empty for a container that is damaged, which is refused.
+        """
+        try:
+            names = member_names(self._landing / container)
+        except BadMember as error:
+            self.reject([container], Reason.TRUNCATED, str(error))
+            return {}
+        self.keep([container])
+        members = {name: join(container, name) for name in names}
+        self._left.update(dict.fromkeys(members.values()))
+        self._members.update(dict.fromkeys(members.values()))
+        return members
+
+    def table(
+        self, name: str, required: tuple[str, ...], images: list[str], parse: Callable[[Path], pd.DataFrame] = read_csv
+    ) -> pd.DataFrame | None:
         """Read the metadata table that describes ``images``.
 
         Returns None where the table is missing, unreadable or lacks a required column; its images are then refused.
@@ -58,15 +79,16 @@ class Sorter:
             name: path relative to the landing folder, found in whatever case it was delivered.
             required: lower-case names of the columns that the layout cannot do without.
             images: the files that the table should name.
+            parse: reads the file, for tables that are no CSV or name their columns otherwise; raises ``UnreadableTable``.
         """
-        claimed = [path for path in images if looks_like_image(path)]
-        self._territory.update(dict.fromkeys(claimed, name))
+        claimed = [path for path in images if looks_like_image(path) or path in self._members]
+        self.claim(claimed, name)
         actual = name if name in self._left else next((p for p in self._left if p.casefold() == name.casefold()), None)
         if actual is None:
             self.reject(claimed, Reason.NO_METADATA, f"{name} was not delivered")
             return None
         try:
-            frame = read_csv(self._landing / actual)
+            frame = parse(self._landing / actual)
         except UnreadableTable as error:
             self.reject([actual], Reason.BAD_METADATA, str(error))
             self.reject(claimed, Reason.NO_METADATA, str(error))
@@ -78,6 +100,10 @@ class Sorter:
             return None
         return frame
 
+    def claim(self, images: Iterable[str], name: str) -> None:
+        """Say which table or tables should name ``images``; those that stay unnamed are refused with that name."""
+        self._territory.update(dict.fromkeys(images, name))
+
     def place(self, name: str | pd.Series, rows: pd.DataFrame, files: dict[str, str]) -> None:
         """Match metadata rows with files, and put both where they belong.
 
@@ -87,11 +113,14 @@ class Sorter:
                 column ``reason`` is not null the image is refused for that reason, with the text in ``detail``.
             files: name by which a row may call a file -> its path.
         """
-        rows = rows.assign(path=locate(rows[NAMED], files))
-        rows = self._refuse_rows(name, rows)
+        rows = self.match(name, rows, files)
         if self.dataset.classes:
             self._check_labels(rows)
         self._rows.append(self._refuse_marked(rows))
+
+    def match(self, name: str | pd.Series, rows: pd.DataFrame, files: dict[str, str]) -> pd.DataFrame:
+        """Return the rows that name a delivered file, with its ``path``; the others are refused. Takes what ``place`` does."""
+        return self._refuse_rows(name, rows.assign(path=locate(rows[NAMED], files)))
 
     def accept(self, rows: pd.DataFrame) -> None:
         """Put images on the pile of rows: columns of ``DELIVERED``, ``path`` among them; labels are checked."""
@@ -113,7 +142,7 @@ class Sorter:
             self.reject(group.index, Reason.NO_METADATA, f"no row of {table} names it")
         self.reject(list(self._left), Reason.UNEXPECTED_FILE, "it is not part of the native layout")
         rejects = pd.concat(self._rejects, ignore_index=True)[_REJECTS].sort_values(["path", "reason"], ignore_index=True)
-        return Delivery(rows=self._delivered(), rejects=rejects, metadata_files=tuple(sorted(self._metadata)))
+        return Delivery(self._delivered(), rejects, tuple(sorted(self._metadata)), tuple(sorted(self._members)))
 
     def _delivered(self) -> pd.DataFrame:
         parts = [part for part in self._rows if len(part)]
@@ -149,7 +178,7 @@ class Sorter:
             known |= rows["role"] == MASK
         for word, group in rows[~known & ~_marked(rows)].groupby("label", dropna=False):
             seen = "it has no label" if pd.isna(word) else f"the label is {word!r}"
-            self.reject(group["path"], Reason.UNKNOWN_LABEL, f"{seen}; allowed: {', '.join(self.dataset.classes)}")
+            self.reject(group["path"], Reason.UNKNOWN_LABEL, f"{seen}; allowed: {_some(self.dataset.classes)}")
 
     def _refuse_marked(self, rows: pd.DataFrame) -> pd.DataFrame:
         marked = _marked(rows)
@@ -164,6 +193,11 @@ class Sorter:
     def _note(self, paths: pd.Series, reason: Reason, detail: pd.Series | str) -> None:
         """Refuse metadata rows; no file is touched."""
         self._rejects.append(pd.DataFrame({"path": paths, "reason": reason.value, "detail": detail}))
+
+
+def _some(names: tuple[str, ...], most: int = 12) -> str:
+    """Return names for a sentence; of more than ``most`` the first ones and how many there are besides."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _marked(rows: pd.DataFrame) -> pd.Series:

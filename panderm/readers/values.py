@@ -14,6 +14,14 @@ _NOTHING = frozenset(
 )
 _SEX = {"f": "female", "female": "female", "woman": "female", "m": "male", "male": "male", "man": "male"}
 _SKIN_TYPES = ("I", "II", "III", "IV", "V", "VI")
+_PAIRS = {"12": "I-II", "34": "III-IV", "56": "V-VI"} | {name: name for name in ("I-II", "III-IV", "V-VI")}
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_YES = ("1", "1.0", "true", "yes", "y", "x", "present", "positive")
+_NO = ("0", "0.0", "false", "no", "n", "absent", "negative")
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 OLDEST = 120.0
 """Ages above it, in years, are typing mistakes (the oldest person on record reached 122)."""
@@ -47,10 +55,32 @@ def site(values: pd.Series) -> pd.Series:
 
 
 def skin_type(values: pd.Series) -> pd.Series:
-    """Return the Fitzpatrick type I to VI from ``2``, ``2.0``, ``II``, ``Type II`` or ``FST 2``; else null."""
-    known = {name: name for name in _SKIN_TYPES} | {str(n): name for n, name in enumerate(_SKIN_TYPES, start=1)}
+    """Return the Fitzpatrick type I to VI from ``2``, ``2.0``, ``II``, ``Type II`` or ``FST 2``; else null.
+
+    ``12``, ``34`` and ``56`` are the pairs ``I-II``, ``III-IV`` and ``V-VI``, for sources that tell no more (DDI).
+    """
+    known = {name: name for name in _SKIN_TYPES} | {str(n): name for n, name in enumerate(_SKIN_TYPES, start=1)} | _PAIRS
     bare = text(values).str.upper().str.replace(r"^(FITZPATRICK|FST|TYPE|SKIN TYPE|\s|:)+", "", regex=True)
     return bare.str.replace(r"\.0+$", "", regex=True).map(known).astype("string")
+
+
+def number(values: pd.Series) -> pd.Series:
+    """Return finite numbers as float64, ``3,5`` as 3.5; anything else is null."""
+    plain = text(values).str.replace(r"^([^,.]*),([^,.]*)$", r"\1.\2", regex=True)
+    numbers = pd.to_numeric(plain, errors="coerce").astype("float64")
+    return numbers.where(numbers.abs() < math.inf)
+
+
+def yes_no(values: pd.Series) -> pd.Series:
+    """Return 1 or 0 as Int64 from ``yes``, ``True``, ``X``, ``absent`` and the like; else null."""
+    known: dict[str, int] = dict.fromkeys(_YES, 1) | dict.fromkeys(_NO, 0)
+    return values.astype("string").str.strip().str.casefold().map(known).astype("Int64")
+
+
+def split(values: pd.Series) -> pd.Series:
+    """Return ``train``, ``val`` or ``test``; other words stay as delivered, so that they can be refused by name."""
+    delivered = text(values)
+    return delivered.str.casefold().map(_SPLITS).astype("string").fillna(delivered)
 
 
 def label(values: pd.Series, classes: tuple[str, ...]) -> pd.Series:

@@ -70,7 +70,7 @@ def test_synthesize__writes_a_contact_sheet(capsys: pytest.CaptureFixture[str], 
     ("args", "sentence"),
     [
         (("nowhere",), "unknown source 'nowhere'; allowed: mym"),
-        (("benchmarks/hiba",), "listed but not yet runnable"),
+        (("benchmarks/cptac_cm",), "listed but not yet runnable"),
         (("mym", "--scale", "huge"), "synthesize: 'scale' is 'huge'"),
         (("mym", "--set", "seeed=3"), "unknown key 'seeed'; allowed: seed"),
         (("mym", "--broken", "hop"), "broken names 'hop'"),
