@@ -46,7 +46,8 @@ class Config(FrozenConfig):
         device: ``auto`` takes GPUs where there are any.
         workers: loading processes of each training process (1: measured on 2 cores, docs/pretraining.md).
         threads: of torch in each process on a CPU; 0 shares the cores.
-        compile: run the student through torch.compile.
+        compile: run student and teacher through torch.compile (on a GPU: yes; docs/performance.md).
+        checkpointing: keep only what enters each block of the student and compute the rest twice (less memory, more time).
         state_seconds: time between two resume states (300: at most five minutes are lost).
         state_steps: steps between two resume states, 0 for time alone.
         tell_seconds: time between two lines of progress.
@@ -64,6 +65,7 @@ class Config(FrozenConfig):
     workers: int = Field(default=1, ge=0)
     threads: int = Field(default=0, ge=0)
     compile: bool = False
+    checkpointing: bool = False
     state_seconds: float = Field(default=300, gt=0)
     state_steps: int = Field(default=0, ge=0)
     tell_seconds: float = Field(default=10, ge=0)
@@ -182,6 +184,10 @@ def _named(recipe: Recipe) -> dict[str, Any]:
         if not weights.is_file():
             raise InputError(f"the teacher's weights {weights} are missing; put the file there or change teacher.weights")
         values["teacher"]["weights"] = sha256_file(weights)
+    if recipe.start is not None:
+        from panderm.training.start import start_hashes
+
+        values["start"] = {"parts": recipe.start.parts, **start_hashes(recipe.start)}
     return values
 
 
@@ -214,6 +220,7 @@ def _train(config: Config, recipe: Recipe, corpus_sha256: str, corpus: Path, dat
         workers=config.workers,
         threads=config.threads,
         compile=config.compile,
+        checkpointing=config.checkpointing,
         parallel=config.parallel,
         state_seconds=config.state_seconds,
         state_steps=config.state_steps,

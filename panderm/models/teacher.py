@@ -21,7 +21,8 @@ from torch.nn.functional import interpolate
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError
 from panderm.imaging.preprocessing import Preprocessing
-from panderm.models.teacher_weights import fetch_tower
+from panderm.models.teacher_tower import DTYPES, PlainTower, Precision, is_plain
+from panderm.models.teacher_weights import fetch_tower, untrained_tower
 
 RANDOM = "random"
 RANDOM_NOTE = "random teacher: not clinically meaningful"
@@ -66,14 +67,15 @@ class TeacherConfig(FrozenConfig):
         weights: a weights file of ``MODEL`` on this machine (safetensors, or a torch file without code), used instead of
             fetching.
         image_size: side of the teacher's input, pixels (196: paper, Methods).
-        precision: ``float32``, or ``autocast`` for bfloat16 on a GPU.
+        precision: of its products: ``fp32``, ``bf16``, ``fp16``, or ``auto``: half precision where the device is fast at it
+            (``panderm.models.teacher_tower.best_precision``); the encoder's card says which it was.
         random: the tower of ``random``.
     """
 
     source: str = "ViT-L-14-quickgelu@openai"
     weights: Path | None = None
     image_size: int = Field(default=196, gt=0)
-    precision: Literal["autocast", "float32"] = "autocast"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     random: RandomTower = RandomTower()
 
 
@@ -84,12 +86,14 @@ class Teacher(nn.Module):
         width: T.
         preprocessing: its own input size, mean and deviation.
         note: what it is, in words, for records.
+        precision: of its products.
     """
 
     def __init__(self, tower: nn.Module, width: int, preprocessing: Preprocessing, note: str) -> None:
         super().__init__()
         self.tower = tower.eval().requires_grad_(False)
         self.width, self.preprocessing, self.note = width, preprocessing, note
+        self.precision: Precision = "fp32"
 
     def train(self, mode: bool = True) -> Teacher:  # noqa: ARG002 - a teacher never trains
         """Stay in evaluation mode."""
@@ -99,11 +103,29 @@ class Teacher(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, 3, S, S), normalised by :attr:`preprocessing`, to tokens (N, 1 + P, T), class token first."""
         tower: Any = self.tower
+        if isinstance(tower, PlainTower):
+            return tower(images)  # type: ignore[no-any-return]
+        with torch.autocast(images.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"):
+            return self._own_forward(images)
+
+    def _own_forward(self, images: Tensor) -> Tensor:
+        tower: Any = self.tower
         if isinstance(tower, VisionTransformer):
             tokens: Tensor = tower.ln_post(tower.transformer(tower._embeds(images))) @ tower.proj
         else:  # a timm model inside open_clip's adapter
             tokens = tower.head(tower.trunk.head(tower.trunk.fc_norm(tower.trunk.forward_features(images))))
         return tokens
+
+    def placed(self, precision: Precision, device: torch.device) -> Teacher:
+        """Move to a device, compute in ``precision`` from now on, and drop the weights in any other; return self."""
+        if is_plain(self.tower):
+            products = DTYPES[precision]
+            stream = torch.float32 if device.type == "cpu" else products
+            self.tower = PlainTower(self.tower, products, stream)  # type: ignore[arg-type]
+        if precision != "fp32":
+            self.note = f"{self.note}, computed in {precision}"
+        self.precision = precision
+        return self.to(device)
 
 
 def build_teacher(config: TeacherConfig, grid: int) -> Teacher:
@@ -127,6 +149,22 @@ def build_teacher(config: TeacherConfig, grid: int) -> Teacher:
     _resize(tower, config, grid)
     seen = Preprocessing(size=config.image_size, resize=config.image_size, interpolation="bicubic", mean=mean, std=std)
     return Teacher(tower, _output_width(tower, config.image_size), seen, note)
+
+
+def untrained_teacher(name: str, image_size: int, grid: int) -> Teacher:
+    """Return an open_clip image tower with random weights, for measuring time and memory where the weights are not at hand.
+
+    Args:
+        name: an open_clip model, e.g. ``ViT-L-14-quickgelu``.
+        image_size: side of its input, pixels.
+        grid: side of the student's patch grid.
+    """
+    config = TeacherConfig(source=name, image_size=image_size)
+    tower = untrained_tower(name)
+    _check_kind(tower, name)
+    _resize(tower, config, grid)
+    seen = Preprocessing(size=image_size, resize=image_size, interpolation="bicubic")
+    return Teacher(tower, _output_width(tower, image_size), seen, f"{name} with random weights: knows nothing")
 
 
 def _random_tower(config: RandomTower, image_size: int) -> VisionTransformer:

@@ -52,6 +52,19 @@ def fetch_tower(source: str, weights: Path | None) -> Tower:
     return Tower(model.visual, tuple(config.get("mean") or OPENAI_DATASET_MEAN), tuple(config.get("std") or OPENAI_DATASET_STD))
 
 
+def untrained_tower(name: str) -> nn.Module:
+    """Return the image half of an open_clip model with random weights.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    if name not in open_clip.list_models():
+        raise InputError(one_of(name, _near(name), "open_clip model"))
+    model: Any = open_clip.create_model(name, load_weights=False, pretrained_text=False)
+    tower: nn.Module = model.visual
+    return tower
+
+
 def _near(name: str) -> list[str]:
     import difflib
 

@@ -23,6 +23,7 @@ from panderm.models.alignment import MaskedAlignment
 from panderm.models.encoder import Encoder, EncoderCard, build_encoder, save_encoder
 from panderm.models.regressor import Regressor
 from panderm.models.teacher import Teacher, build_teacher
+from panderm.models.teacher_tower import best_precision
 from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, loader, steps_per_epoch
 from panderm.training.launch import TrainingStopped, worker_main
 from panderm.training.metrics import MetricsLog, batch_name
@@ -30,9 +31,12 @@ from panderm.training.parallel import Mode, gathered, replicate, shard
 from panderm.training.place import Place, joined
 from panderm.training.recipe import Recipe
 from panderm.training.schedule import decay_groups, learning_rate
+from panderm.training.start import inherited, load_start
 from panderm.training.state import load_state, save_state
 from panderm.training.step import Figures, Stepper
 from panderm.training.telling import Teller
+from panderm.training.watch import Sources, Watcher
+from panderm.training.watch_config import WatchConfig
 
 STATES, METRICS, FINAL = "states", "metrics.jsonl", "final"
 REGRESSOR_NAME, FINAL_NAME = "regressor.safetensors", "final.json"
@@ -51,11 +55,14 @@ class Job(FrozenConfig):
         device: ``auto``, ``cpu`` or ``cuda``.
         workers: loading processes of each training process.
         threads: torch's, of each training process; 0 shares the cores.
-        compile: run the student through torch.compile.
+        compile: run student and teacher through torch.compile.
+        checkpointing: keep only what enters each block of the student and compute the rest twice (less memory, more time).
         parallel: what several processes share: ``ddp`` nothing but the work, ``fsdp`` the memory too.
         state_seconds: time between two states.
         state_steps: steps between two states, 0 for time alone.
         tell_seconds: time between two lines of progress.
+        watch: what is looked at on the way; changes no weight.
+        splits: folder of the tasks' splits for the probe, none without.
     """
 
     recipe: Recipe
@@ -68,18 +75,31 @@ class Job(FrozenConfig):
     workers: int = Field(default=1, ge=0)
     threads: int = Field(default=0, ge=0)
     compile: bool = False
+    checkpointing: bool = False
     parallel: Mode = "ddp"
     state_seconds: float = Field(default=300, gt=0)
     state_steps: int = Field(default=0, ge=0)
     tell_seconds: float = Field(default=10, ge=0)
+    watch: WatchConfig = WatchConfig()
+    splits: Path | None = None
 
 
 def build_model(recipe: Recipe, teacher_width: int) -> MaskedAlignment:
-    """Return encoder, regressor and head with weights that follow from the recipe's seed."""
+    """Return encoder, regressor and head with weights that follow from the recipe's seed, or from its start."""
     torch.manual_seed(recipe.seed)
     encoder = build_encoder(recipe.encoder, recipe.drop_path)
     regressor = Regressor(recipe.regressor, recipe.encoder.width, recipe.encoder.grid)
-    return MaskedAlignment(encoder, regressor, teacher_width)
+    model = MaskedAlignment(encoder, regressor, teacher_width)
+    if recipe.start is not None:
+        load_start(model, recipe.start)
+    return model
+
+
+def build_placed_teacher(recipe: Recipe, device: torch.device) -> Teacher:
+    """Return the recipe's teacher on a device, in the precision that the recipe names or that is best there."""
+    precision = recipe.teacher.precision
+    resolved = best_precision(recipe.teacher.source, device) if precision == "auto" else precision
+    return build_teacher(recipe.teacher, recipe.encoder.grid).placed(resolved, device)
 
 
 class Pretraining:
@@ -95,12 +115,14 @@ class Pretraining:
         optimisation = job.recipe.optimisation
         if optimisation.batch % place.world:
             raise ConfigError(f"optimisation.batch {optimisation.batch} does not divide among {place.world} processes")
-        self.corpus = Corpus(job.corpus)
+        self.corpus = Corpus(job.corpus, job.recipe.sampling, job.recipe.seed)
         self.steps_per_epoch = steps_per_epoch(len(self.corpus), optimisation.batch)
         self.steps = self.steps_per_epoch * optimisation.epochs
         self.teller = Teller(place.first, job.tell_seconds, self.steps, optimisation.batch)
-        self.teacher: Teacher = build_teacher(job.recipe.teacher, job.recipe.encoder.grid).to(place.device)
+        self.teacher = build_placed_teacher(job.recipe, place.device)
         self.model = build_model(job.recipe, self.teacher.width).to(place.device)
+        if job.checkpointing:
+            self.model.checkpoint_activations()
         self.sharded = job.parallel == "fsdp" and place.world > 1
         if self.sharded:
             shard(self.model, place, compiled=job.compile)
@@ -122,12 +144,26 @@ class Pretraining:
             self.corpus.names,
             modalities=self.corpus.modalities,
         )
+        self.watcher = Watcher(
+            job.watch,
+            job.recipe,
+            place,
+            self.model,
+            self.teacher,
+            self.corpus,
+            Sources(job.data, job.splits, job.work),
+            self.steps_per_epoch,
+            self.step,
+            self.teller,
+        )
         self.asked_to_stop = False
 
     def _wrapped(self) -> nn.Module:
+        if self.job.compile:
+            self.teacher.compile(dynamic=False)
         if self.sharded:
             return self.model
-        student: nn.Module = torch.compile(self.model) if self.job.compile else self.model  # type: ignore[assignment]
+        student: nn.Module = torch.compile(self.model, dynamic=False) if self.job.compile else self.model  # type: ignore[assignment]
         return replicate(student, self.place) if self.place.world > 1 else student
 
     def stop(self, *_signal: Any) -> None:
@@ -141,6 +177,7 @@ class Pretraining:
         batches = iter(self._loader())
         saved, began = time.monotonic(), time.monotonic()
         while self.step < self.steps and not self._stopping():
+            began += self.watcher.look(self.step)  # not this step's time
             batch = _next(batches)
             waited = time.monotonic() - began
             figures = self.stepper.take(self.step, self._learning_rate(self.step), batch)
@@ -154,6 +191,9 @@ class Pretraining:
                 saved = time.monotonic()
         self._tell(self.stepper.drain(), metrics, time.monotonic() - began, 0.0)
         self._save(metrics)
+        if self.step == self.steps:
+            self.watcher.look(self.step)
+        self.watcher.close()
         if metrics:
             metrics.close()
         if self.step == self.steps:
@@ -171,8 +211,9 @@ class Pretraining:
     def _loader(self) -> Any:
         images = PretrainingImages(self.corpus, self.job.data, self.recipe)
         optimisation = self.recipe.optimisation
-        order = (len(self.corpus), optimisation.batch, optimisation.epochs, self.recipe.seed)
-        batches = EpochBatches(*order, start=self.step, rank=self.place.rank, world=self.place.world)
+        order = self.corpus.order(self.recipe.sampling, self.steps_per_epoch * optimisation.batch, self.recipe.seed)
+        facts = (len(self.corpus), optimisation.batch, optimisation.epochs, self.recipe.seed)
+        batches = EpochBatches(*facts, start=self.step, rank=self.place.rank, world=self.place.world, order=order)
         return loader(images, batches, self.job.workers, pinned=self.place.device.type == "cuda")
 
     def _stopping(self) -> bool:
@@ -238,6 +279,7 @@ class Pretraining:
             preset=self.job.preset,
             teacher=self.teacher.note,
             steps=self.steps,
+            **inherited(self.recipe.start),
         )
         with building_folder(self.job.work / FINAL) as folder:
             save_encoder(folder, self._encoder(tensors), card)

@@ -128,11 +128,9 @@ class Stepper:
         moved = Batch(*(part.to(device, non_blocking=True) for part in batch))
         student = normalise(moved.student, recipe.preprocessing)
         seen = normalise(moved.teacher, self.teacher.preprocessing)
-        half = device.type == "cuda"
-        with torch.autocast(device.type, torch.bfloat16, enabled=half and recipe.teacher.precision == "autocast"):
-            targets: Tensor = self.teacher(seen)
+        targets: Tensor = self.teacher(seen)
         self.mark("teacher")
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             losses: Losses = self.student(student, moved.keep, moved.masked, targets)
         return losses
 
