@@ -56,7 +56,7 @@ class Config(Compute):
 
     def recipe(self, task: Benchmark) -> Any:
         """Return the recipe of the task's kind."""
-        if task.kind == "diagnosis":
+        if task.kind in ("diagnosis", "sequences"):
             return DiagnosisRecipe(self.protocol or task.protocol, self.linear_probe, self.fine_tuning)
         return getattr(self, task.kind)
 
@@ -118,26 +118,14 @@ def run(
 
 def _finish(task: Benchmark, rows: Rows, card: EncoderCard, fitted: Fitted, folder: Path) -> Record:
     """Write card and record beside the weights."""
-    from panderm.models.task_model import MODEL_NAME, ModelCard, save_card
+    from panderm.models.task_model import MODEL_NAME
+    from panderm.tasks.cards import write_card
 
-    model = ModelCard(
-        task=task.key,
-        protocol=fitted.protocol,
-        classes=task.classes,
-        preprocessing=card.preprocessing,
-        architecture=card.architecture,
-        relative_position_bias=fitted.relative_position_bias,
-        encoder_sha256=card.sha256,
-        weights=fitted.weights,
-        weights_sha256=sha256_file(folder / fitted.weights),
-        split_sha256=rows.sha256,
-        config=fitted.settings,
-    )
-    save_card(folder, model)
+    model = write_card(task, rows, card, fitted, folder)
     record = Record(
         stage=STAGE,
         key=task.key,
-        counts={name: len(rows.part(name)) for name in ("train", "val")},
+        counts={name: len(rows.part(name)) for name in ("train", "val")} if not task.folds else {"images": len(rows.frame)},
         hashes={
             "encoder": card.sha256,
             "split": rows.sha256,

@@ -132,10 +132,11 @@ def predict(given: Given, model: Path) -> pd.DataFrame:
 
     test = given.rows.part("test")
     check_two_classes(given.task, test, "test")
-    return predictions_frame(test, _probabilities(given, test, model))
+    return predictions_frame(test, probabilities(given, test, model))
 
 
-def _probabilities(given: Given, test: pd.DataFrame, model: Path) -> NDArray[np.float32]:
+def probabilities(given: Given, test: pd.DataFrame, model: Path) -> NDArray[np.float32]:
+    """Return class probabilities (N, C) of rows, by the model in a folder."""
     import torch
 
     from panderm.imaging.batches import prepared_batches

@@ -1,0 +1,96 @@
+"""Sequences: images of a lesion over time, each judged malignant or not; how early is a melanoma called one (reader study 1).
+
+Ten folds by patient, the network of each fine-tuned without the patients it is asked about (paper, Methods). The model is
+judged, not served: there is one a fold, and none of them is the model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from panderm.catalog import Benchmark
+from panderm.core.errors import InputError
+from panderm.evaluation.bootstrap import Statistic
+from panderm.tasks import diagnosis
+from panderm.tasks.kinds import Fitted, Given, Prepared
+
+EXPORTED = False
+score, class_score = diagnosis.score, diagnosis.class_score
+
+
+def prepare(task: Benchmark, rows: pd.DataFrame, masks: pd.DataFrame) -> Prepared:
+    """Return the labelled images that belong to a sequence (``lesion_id``) and have a time point (``visit``, a number)."""
+    labelled = diagnosis.prepare(task, rows, masks)
+    time = pd.to_numeric(labelled.rows["visit"], errors="coerce")
+    placed = labelled.rows[labelled.rows["lesion_id"].notna() & time.notna()]
+    if placed.empty:
+        raise InputError(f"{task.key}: no image has a lesion and a time point; deliver both columns")
+    several = placed.groupby("lesion_id")["label"].nunique()
+    if (several > 1).any():
+        raise InputError(
+            f"{task.key}: lesion {several.index[several > 1][0]} has images of two labels; the label is the lesion's"
+        )
+    return Prepared(placed, labelled.left_out | {"without_time_point": len(labelled.rows) - len(placed)})
+
+
+def fit(recipe: diagnosis.Recipe, given: Given, folder: Path) -> Fitted:
+    """Fit a classifier for each fold."""
+    from panderm.tasks.folds import fit_folds
+
+    return fit_folds(recipe, given, folder)
+
+
+def predict(given: Given, model: Path) -> pd.DataFrame:
+    """Return out-of-fold probabilities of every image, with its sequence and time point."""
+    from panderm.evaluation.tables import predictions_frame
+    from panderm.tasks.folds import probabilities
+
+    rows = given.rows.frame.assign(
+        sequence=given.rows.frame["lesion_id"], time_point=pd.to_numeric(given.rows.frame["visit"]).astype("float64")
+    )
+    return predictions_frame(rows, probabilities(given, model))
+
+
+def schema(task: Benchmark) -> pa.Schema:
+    """Return a classifier's columns, and ``fold``, ``sequence``, ``time_point``."""
+    more = [("fold", pa.int32()), ("sequence", pa.string()), ("time_point", pa.float64())]
+    return pa.schema([*diagnosis.schema(task), *(pa.field(*column) for column in more)])
+
+
+def primary(task: Benchmark, predictions: pd.DataFrame) -> Statistic:
+    """Return the AUROC over images."""
+    return diagnosis.primary(task, predictions)
+
+
+def draw(folder: Path, given: Given, model: Path, predictions: pd.DataFrame) -> None:
+    """Write the classifier's pictures, and by which image of its sequence each melanoma was called one."""
+    from panderm.evaluation.sequence_plots import draw_first_correct
+
+    diagnosis.draw(folder, given, model, predictions)
+    draw_first_correct(folder / "first_correct.png", first_calls(predictions), given.task.key)
+
+
+def first_calls(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the first correct malignant call of each malignant sequence, at a probability of 0.5."""
+    from panderm.evaluation.first_correct import first_correct
+
+    frame = pd.DataFrame({"sequence": predictions["sequence"], "time_point": predictions["time_point"]})
+    return first_correct(frame.assign(probability=predictions["p_1"].clip(0, 1), label=predictions["target"]))
+
+
+def details(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return how many melanomas were called at their first image, at any, and never."""
+    first = first_calls(predictions)
+    called = first["first"].notna()
+    told = {
+        "melanomas": len(first),
+        "called_at_first_image": int((first["first"] == 1).sum()),
+        "called_at_some_image": int(called.sum()),
+        "median_image_of_first_call": float(np.median(first.loc[called, "first"].astype(float))) if called.any() else None,
+    }
+    return {"first_correct": told, **diagnosis.details(task, predictions)}
