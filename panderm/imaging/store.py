@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from panderm.core.reasons import Reason
+from panderm.imaging.bitmap import START, decode_bitmap
 from panderm.imaging.members import BadMember, read_member
 from panderm.imaging.preprocessing import PIXEL_CAP, UndecodableImage, decode
 
@@ -134,10 +135,11 @@ def _look_inside(job: Job) -> Stored:
 
 def _encode(hashed: Stored, data: bytes, job: Job) -> Stored:
     try:
-        image = decode(data, job.rules.pixel_cap)
+        bitmap = data.startswith(START)
+        image = decode_bitmap(data, job.rules.pixel_cap) if bitmap else decode(data, job.rules.pixel_cap)
     except UndecodableImage as error:
         return hashed._replace(reason=Reason(error.reason), detail=str(error))
-    kind = "JPEG" if data.startswith(b"\xff\xd8") else "PNG"  # decode accepts nothing else
+    kind = "JPEG" if data.startswith(b"\xff\xd8") else "PNG"  # what decode accepts besides, and how a bitmap is stored
     if not job.is_mask:
         return _facts(hashed, image, kind, job.rules)
     mask = _two_values(image)

@@ -12,9 +12,9 @@ SPLITS = ("train", "val", "test")
 def refuse(rows: pd.DataFrame, where: pd.Series, reason: Reason, detail: str | pd.Series) -> pd.DataFrame:
     """Return the rows with ``reason`` and ``detail`` set where ``where`` is true; what was refused before stays so."""
     none = pd.Series(pd.NA, index=rows.index, dtype="string")
-    before = rows["reason"] if "reason" in rows else none
+    before = rows.get("reason", none)
     new = where.fillna(False).astype(bool) & before.isna()
-    sentence = rows["detail"] if "detail" in rows else none
+    sentence = rows.get("detail", none)
     return rows.assign(reason=before.mask(new, reason.value), detail=sentence.mask(new, detail))
 
 

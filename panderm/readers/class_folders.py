@@ -17,10 +17,17 @@ from panderm.readers.sorting import Sorter
 def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery; the label is the name of the folder that an image lies in."""
     sorter = Sorter(dataset, landing)
+    sorter.accept(in_folders(sorter))
+    return sorter.finish()
+
+
+def in_folders(sorter: Sorter) -> pd.DataFrame:
+    """Refuse images outside of every folder and return a row for each other, labelled with its folder's name."""
+    dataset = sorter.dataset
     images = sorter.images(looks_like_image)
     sorter.reject([path for path in images if "/" not in path], Reason.NO_METADATA, "it lies in no condition's folder")
     paths = pd.Series([path for path in images if "/" in path], dtype="string")
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         {
             "path": paths,
             "image_id": paths.str.replace(r"\.[^./]+$", "", regex=True),
@@ -28,5 +35,3 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
             "label": values.label(paths.str.split("/").str[-2], dataset.classes),
         }
     )
-    sorter.accept(rows)
-    return sorter.finish()

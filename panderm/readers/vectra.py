@@ -1,11 +1,12 @@
 """Exports of the Canfield VECTRA WB360: ``subjects.csv``, ``<subject>/<visit>/lesions.csv`` and ``.../tiles/<lesion>.png``.
 
 ``lesions.csv`` has ``lesion_id``, the device's 32 measurements (:data:`MEASUREMENTS`) and ``out_of_bounds_fraction``;
-only the id is needed here, the measurements belong to the total-body tasks.
+only the id is needed here, the measurements belong to the total-body tasks (:mod:`panderm.readers.vectra_task`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ from panderm.readers.sorting import Sorter, column, file_names, stems
 
 SUBJECTS = "subjects.csv"
 LESIONS = "lesions.csv"
-_USED = ["lesion_id", "location_simple", LINE]
+_USED = ("location_simple",)
 MEASUREMENTS = (
     *("A", "Aext", "B", "Bext", "C", "Cext", "H", "Hext", "L", "Lext", "areaMM2", "area_perim_ratio", "color_std_mean"),
     *("deltaA", "deltaB", "deltaL", "deltaLB", "deltaLBnorm", "dnn_lesion_confidence", "eccentricity", "location_simple"),
@@ -31,7 +32,22 @@ MEASUREMENTS = (
 def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery."""
     sorter = Sorter(dataset, landing)
-    people = _people(sorter)
+    known = people(sorter)
+    place_visits(sorter, ("lesion_id",), _USED, lambda table: rows_of(dataset, table, known))
+    return sorter.finish()
+
+
+def place_visits(
+    sorter: Sorter, required: tuple[str, ...], used: tuple[str, ...], rows: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    """Read the table of every visit and place its tiles.
+
+    Args:
+        sorter: of the delivery.
+        required: columns that every visit's table needs.
+        used: further columns, blank in a table that lacks them.
+        rows: gets the tables below each other with a column ``folder``, ``<subject>/<visit>``.
+    """
     visits: dict[str, list[str]] = {}
     for path in sorter.files:
         parts = path.split("/")
@@ -40,28 +56,30 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     tables, tiles = [], []
     for visit, files in visits.items():
         of_visit = [path for path in files if path.split("/")[2] == "tiles"]
-        table = sorter.table(f"{visit}/{LESIONS}", ("lesion_id",), of_visit)
+        table = sorter.table(f"{visit}/{LESIONS}", required, of_visit)
         if table is not None:
-            tables.append(table.reindex(columns=_USED, fill_value="").assign(folder=visit))
+            names = list(dict.fromkeys((*required, *used, LINE)))
+            tables.append(table.reindex(columns=names, fill_value="").assign(folder=visit))
             tiles += of_visit
     if tables:
         table = pd.concat(tables, ignore_index=True)
-        sorter.place(table["folder"] + f"/{LESIONS}", _rows(dataset, table, people), {path: path for path in tiles})
-    return sorter.finish()
+        sorter.place(table["folder"] + f"/{LESIONS}", rows(table), {path: path for path in tiles})
 
 
-def _people(sorter: Sorter) -> pd.DataFrame:
-    """Return age and sex by subject; an export without the table has neither."""
+def people(sorter: Sorter) -> pd.DataFrame:
+    """Return age, sex and split by subject; an export without the table has none of them."""
     table = sorter.table(SUBJECTS, ("subject",), [])
     if table is None:
-        return pd.DataFrame({"age": pd.Series(dtype="float64"), "sex": pd.Series(dtype="string")})
-    known = pd.DataFrame({"age": values.age(column(table, "age")), "sex": values.sex(column(table, "sex"))})
+        empty = {"age": pd.Series(dtype="float64"), "sex": pd.Series(dtype="string"), "split": pd.Series(dtype="string")}
+        return pd.DataFrame(empty)
+    split = values.split(column(table, "split"))
+    known = pd.DataFrame({"age": values.age(column(table, "age")), "sex": values.sex(column(table, "sex")), "split": split})
     known.index = pd.Index(values.identifier(table["subject"]))
     return known[~known.index.duplicated() & known.index.notna()]
 
 
-def _rows(dataset: Dataset, table: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an image for the rows of every visit's table; ``folder`` is ``<subject>/<visit>``."""
+def rows_of(dataset: Dataset, table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an image for the rows of every visit's table; ``known`` is what :func:`people` returns."""
     named = file_names(table["lesion_id"], "tiles")
     lesion = stems(named)
     subject, visit = table["folder"].str.split("/").str[0], table["folder"].str.split("/").str[1]
@@ -74,8 +92,8 @@ def _rows(dataset: Dataset, table: pd.DataFrame, people: pd.DataFrame) -> pd.Dat
             "patient_id": values.prefixed(dataset.patient_namespace, subject),
             "lesion_id": values.prefixed(dataset.patient_namespace, values.within(subject, lesion)),
             "visit": visit,
-            "age": subject.map(people["age"]),
-            "sex": subject.map(people["sex"]),
+            "age": subject.map(known["age"]),
+            "sex": subject.map(known["sex"]),
             "site": values.site(table["location_simple"]),
         }
     )
