@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from panderm.catalog import Dataset
 from panderm.core.layout import benchmark_dataset
-from panderm.twins.layouts import LAYOUTS, Laid
+from panderm.imaging.members import join
+from panderm.readers.isic2024 import CONTAINER
+from panderm.twins import clinical, cohorts, derm7pt, isic, layouts, total_body
+from panderm.twins.further import Twin, further_shots
+from panderm.twins.layouts import Laid
 from panderm.twins.picture import Picture, encode
 from panderm.twins.shots import INSTITUTIONS, Scale, Shot, source_shots, task_shots
 from panderm.twins.trouble import spoil
 
 _BENCHMARKS = benchmark_dataset("")
+
+LAYOUTS = layouts.LAYOUTS | isic.LAYOUTS | derm7pt.LAYOUTS | clinical.LAYOUTS | cohorts.LAYOUTS | total_body.LAYOUTS
+"""Reader's name -> how a delivery in its layout is laid out."""
+
+FURTHER: dict[str, Twin] = isic.TWINS | derm7pt.TWINS | clinical.TWINS | cohorts.TWINS | total_body.TWINS
+"""Task beyond the demo's -> what its twin holds."""
 
 _NEEDED: dict[str, str] = {
     "vectra": "lesion_id",
@@ -26,8 +39,22 @@ _NEEDED: dict[str, str] = {
     "ham10000": "dx",
     "pad_ufes": "diagnostic",
     "isic2024": "isic_id",
+    "ddi": "disease",
+    "ph2": "Clinical Diagnosis",
+    "fitzpatrick17k": "label",
+    "patch16": "class",
+    "task_csv": "image",
+    "sequence_csv": "lesion_id",
+    "combinemel": "recurrence",
+    "nevus_csv": "label_in_clinic",
+    "vectra_task": "dermoscopy",
+    "isic_archive": "",
+    "isic_sequences": "",
+    "derm7pt": "diagnosis",
+    "ham10000_seg": "dx",
 }
-"""Layout -> the column that a broken delivery lacks; in a layout without a table most files are cut off instead."""
+"""Layout -> the column that a broken delivery lacks (where it is blank, the one that names the image); in a layout without a
+table most files are cut off instead."""
 
 _OPTIONAL: dict[str, str] = {"hop": "out_of_bounds_fraction", "nssi": "site"}
 """Source -> the optional column that its first table lacks."""
@@ -44,6 +71,22 @@ class Photo(NamedTuple):
         return spoil(self.how, self.picture) if self.how else encode(self.picture)
 
 
+class Packed(NamedTuple):
+    """An HDF5 file of photos: a dataset each, holding the photo's file."""
+
+    photos: tuple[tuple[str, Photo], ...]
+
+    def data(self) -> bytes:
+        """Return the file's bytes, the same for the same photos."""
+        import h5py
+
+        stream = io.BytesIO()
+        with h5py.File(stream, "w") as file:
+            for name, photo in self.photos:
+                file.create_dataset(name, data=np.void(photo.data()))
+        return stream.getvalue()
+
+
 @dataclass(frozen=True)
 class Plan:
     """Files of a landing folder.
@@ -53,11 +96,11 @@ class Plan:
         trouble: key of ``trouble.TROUBLE`` -> paths, or the names of tables and patients it concerns.
     """
 
-    files: dict[str, Photo | bytes]
+    files: dict[str, Photo | Packed | bytes]
     trouble: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken: bool = False) -> Plan:
+def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken: bool = False, hdf5: bool = False) -> Plan:
     """Return what deliveries 1 to ``delivery`` of a dataset's twin hold together.
 
     Args:
@@ -66,6 +109,7 @@ def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken
         scale: how many images.
         delivery: the number of batches; every batch leaves the files of those before as they are.
         broken: make it fail its contract.
+        hdf5: put the images of ISIC 2024 into ``train-image.hdf5`` instead of a folder.
     """
     batches = [_shots(dataset.key, seed, scale, number) for number in range(1, delivery + 1)]
     extras = dict(_extras(dataset, batches[0], seed, scale))
@@ -75,15 +119,30 @@ def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken
     trouble: dict[str, list[str]] = defaultdict(list)
     for key, shot in extras.items():
         trouble[key.split("#", maxsplit=1)[0]].append(paths[shot.name])
+    trouble["out_of_scope"] += [path for path, shot in laid.photos.items() if shot.picture.kind not in dataset.modalities]
     _plant_in_tables(dataset, laid, trouble)
+    _plant_mask(dataset, laid, trouble)
     if dataset.key == "mym_hop_derm":
         trouble["shared_patient"] += sorted({shot.patient for shot in batches[0]})
     if broken:
         _break(dataset, laid)
-    files: dict[str, Photo | bytes] = {path: Photo(shot.picture, shot.how) for path, shot in laid.photos.items()}
-    files |= {path: table.encoded() for path, table in laid.tables.items()} | _LITTER
+    files: dict[str, Photo | Packed | bytes] = {path: Photo(shot.picture, shot.how) for path, shot in laid.photos.items()}
+    files |= {path: table.encoded() for path, table in laid.tables.items()} | laid.documents | _LITTER
     trouble["litter"] += list(_LITTER)
-    return Plan(files, {key: tuple(where) for key, where in sorted(trouble.items())})
+    if hdf5 and dataset.reader == "isic2024":
+        return _packed(files, trouble)
+    return Plan(files, {key: tuple(where) for key, where in sorted(trouble.items()) if where})
+
+
+def _packed(files: dict[str, Photo | Packed | bytes], trouble: dict[str, list[str]]) -> Plan:
+    """Return the plan with all photos in one container, and where the trouble is then."""
+    photos = {path: content for path, content in files.items() if isinstance(content, Photo)}
+    names = {path: posixpath.splitext(posixpath.basename(path))[0] for path in photos}
+    kept = {path: content for path, content in files.items() if path not in photos}
+    packed = Packed(tuple(sorted((names[path], photo) for path, photo in photos.items())))
+    where = {path: join(CONTAINER, name) for path, name in names.items()}
+    moved = {key: tuple(where.get(path, path) for path in paths) for key, paths in sorted(trouble.items()) if paths}
+    return Plan(kept | {CONTAINER: packed}, moved)
 
 
 _LITTER: dict[str, Photo | bytes] = {
@@ -95,14 +154,17 @@ _LITTER: dict[str, Photo | bytes] = {
 
 def _shots(key: str, seed: int, scale: Scale, number: int) -> list[Shot]:
     if key.startswith(_BENCHMARKS):
-        return task_shots(key.removeprefix(_BENCHMARKS), seed, scale, number)
+        task = key.removeprefix(_BENCHMARKS)
+        if task in FURTHER:
+            return further_shots(_ONE.get(task, task), FURTHER[task], seed, scale, number)
+        return task_shots(task, seed, scale, number)
     return source_shots(key, seed, scale, number)
 
 
 def _extras(dataset: Dataset, shots: list[Shot], seed: int, scale: Scale) -> Iterator[tuple[str, Shot]]:
     """Yield trouble's key (with ``#n`` where it comes more than once) and the photo that carries it."""
 
-    def extra(number: int, base: Shot, picture: Picture | None = None, how: str = "") -> Shot:
+    def extra(number: int | str, base: Shot, picture: Picture | None = None, how: str = "") -> Shot:
         return replace(base, name=f"{base.name}9{number}", picture=picture or base.picture, how=how, extra=True)
 
     def other(number: int, base: Shot) -> Picture:
@@ -113,6 +175,8 @@ def _extras(dataset: Dataset, shots: list[Shot], seed: int, scale: Scale) -> Ite
     yield "tagged", extra(3, shots[3], other(3, shots[3])._replace(form="JPEG"), "tagged")
     if shots[4].picture.form == "PNG":
         yield "tagged_png", extra(4, shots[4], other(4, shots[4]), "tagged_png")
+    if dataset.reader == "ddi":
+        yield "alpha", extra(9, shots[8], other(9, shots[8]), "alpha")
     yield "exact_duplicate", extra(5, shots[5])
     yield "recompressed", extra(6, shots[6], shots[6].picture._replace(form="JPEG", quality=62))
     if dataset.key in _COPIED:
@@ -125,7 +189,31 @@ def _extras(dataset: Dataset, shots: list[Shot], seed: int, scale: Scale) -> Ite
         yield "unknown_label", replace(extra(7, shots[7], other(7, shots[7])), label=odd)
     if dataset.reader == "isic2024":
         yield from _across_institutions(dataset, shots, seed, scale)
+    for number, (key, more) in enumerate(_PLANTED.get(dataset.reader, ())):
+        label = more.get("label", shots[10 + number].label)
+        alike = [shot for shot in shots[10:] if shot.label == label]
+        base = alike[number] if len(alike) > number else shots[10 + number]
+        made = replace(extra(f"{number}", base, other(20 + number, base)), label=label, more=base.more | more)
+        yield f"{key}#{number}", made
 
+
+_PLANTED: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
+    "isic_archive": (
+        ("contradiction", {"label": "mel", "contradicts": "yes"}),
+        ("contradiction", {"label": "nv", "contradicts": "yes"}),
+        ("out_of_scope", {"label": "unnamed"}),
+    ),
+    "isic_sequences": (("contradiction", {"label": "unchanged", "contradicts": "yes"}),),
+    **dict.fromkeys(
+        ("isic2018_seg", "ham10000_seg"),
+        (("out_of_scope", {"mask": "none"}), ("mask_size", {"mask": "mask_size"}), ("mask_empty", {"mask": "mask_empty"})),
+    ),
+}
+"""Reader -> trouble's key, and what its photo says in ``label`` and ``more``."""
+
+
+_ONE: dict[str, str] = {"mmt_74": "mmt_09", "tbp_screening": "tbp_risk", "derm7pt_c": "derm7pt_d"}
+"""Task -> the task whose photos it shares."""
 
 _COPIED: dict[str, str] = {"mmt": "ham10000", "edu1": "pad_ufes"}
 """Source -> the benchmark whose images turn up in it."""
@@ -167,7 +255,7 @@ def _plant_in_tables(dataset: Dataset, laid: Laid, trouble: dict[str, list[str]]
     lost = {column: value for column, value in table.rows[1].items() if not column.endswith("_image")}
     table.rows.append(lost | {table.file_column: "lost-photo"})
     trouble["missing_file"].append(name)
-    unlisted = f"{posixpath.dirname(first)}/unlisted{ending}"
+    unlisted = posixpath.join(posixpath.dirname(first), f"unlisted{ending}")
     laid.photos[unlisted] = spare
     trouble["no_metadata"].append(unlisted)
     if dataset.key in _OPTIONAL:
@@ -175,6 +263,15 @@ def _plant_in_tables(dataset: Dataset, laid: Laid, trouble: dict[str, list[str]]
         trouble["missing_column"].append(name)
     if table.encoding != "utf-8" or table.separator != ",":
         trouble["encoding"].append(name)
+
+
+def _plant_mask(dataset: Dataset, laid: Laid, trouble: dict[str, list[str]]) -> None:
+    """Add a mask whose image was not delivered."""
+    if dataset.reader in ("isic2018_seg", "ham10000_seg"):
+        path, shot = next((path, shot) for path, shot in laid.photos.items() if shot.how == "mask")
+        lost = f"{posixpath.dirname(path)}/ISIC_0000001_segmentation.png"
+        laid.photos[lost] = replace(shot, name="ISIC_0000001_segmentation")
+        trouble["mask_alone"].append(lost)
 
 
 def _break(dataset: Dataset, laid: Laid) -> None:
@@ -185,4 +282,4 @@ def _break(dataset: Dataset, laid: Laid) -> None:
             laid.photos[path] = replace(shot, how=shot.how or ("truncated" if number % 4 else ""))
         return
     for table in laid.tables.values():
-        table.drop(column)
+        table.drop(column or table.file_column)

@@ -57,18 +57,22 @@ class Laid:
     Attributes:
         photos: path -> photo.
         tables: path -> table; the first one is where row-level trouble goes.
+        documents: path -> bytes of any other file of the layout.
     """
 
     photos: dict[str, Shot]
     tables: dict[str, Table] = field(default_factory=dict)
+    documents: dict[str, bytes] = field(default_factory=dict)
 
 
-def _age(shot: Shot) -> str:
+def age(shot: Shot) -> str:
+    """Return the age as a table writes it, blank if not recorded."""
     return "" if shot.age is None else str(shot.age)
 
 
-def _extension(shot: Shot) -> str:
-    return ".png" if shot.picture.form == "PNG" else ".jpg"
+def extension(shot: Shot) -> str:
+    """Return the ending of a photo's file name."""
+    return {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp"}[shot.picture.form]
 
 
 def measurements(name: str) -> Row:
@@ -83,7 +87,7 @@ def vectra(shots: list[Shot]) -> Laid:
     laid = Laid({})
     people: dict[str, Row] = {}
     for shot in shots:
-        people.setdefault(shot.patient, {"subject": shot.patient, "age": _age(shot), "sex": shot.sex})
+        people.setdefault(shot.patient, {"subject": shot.patient, "age": age(shot), "sex": shot.sex})
         folder = f"{shot.patient}/{2020 + int(shot.visit)}"
         table = laid.tables.setdefault(
             f"{folder}/lesions.csv", Table(["lesion_id", *MEASUREMENTS, "out_of_bounds_fraction"], [], "lesion_id")
@@ -91,7 +95,7 @@ def vectra(shots: list[Shot]) -> Laid:
         name = shot.name if shot.extra else shot.lesion
         site = {"location_simple": shot.site.title()}
         table.rows.append(measurements(shot.name) | site | {"lesion_id": name})
-        laid.photos[f"{folder}/tiles/{name}{_extension(shot)}"] = shot
+        laid.photos[f"{folder}/tiles/{name}{extension(shot)}"] = shot
     laid.tables["subjects.csv"] = Table(["subject", "age", "sex"], list(people.values()), "subject")
     return laid
 
@@ -103,7 +107,7 @@ def cohort_csv(shots: list[Shot]) -> Laid:
             "image": f"{shot.name}.jpg",
             "subject": shot.patient,
             "lesion": shot.lesion,
-            "age": _age(shot) or "NaN",
+            "age": age(shot) or "NaN",
             "sex": shot.sex.upper(),
             "site": shot.site.title(),
         }
@@ -124,7 +128,7 @@ def paired_csv(shots: list[Shot]) -> Laid:
                 "case_id": f"C{len(cases) + 1:05d}",
                 "patient_id": shot.patient,
                 "lesion_id": shot.lesion,
-                "age": _age(shot),
+                "age": age(shot),
                 "sex": shot.sex[:1].upper(),
                 "site": shot.site,
                 "diagnosis": shot.label,
@@ -157,7 +161,7 @@ def visits_csv(shots: list[Shot]) -> Laid:
 
 def class_folders(shots: list[Shot]) -> Laid:
     """Lay out a folder a condition."""
-    return Laid({f"{shot.label}/{shot.name}{_extension(shot)}": shot for shot in shots})
+    return Laid({f"{shot.label}/{shot.name}{extension(shot)}": shot for shot in shots})
 
 
 def tiles_csv(shots: list[Shot]) -> Laid:
@@ -214,7 +218,7 @@ def pad_ufes(shots: list[Shot]) -> Laid:
             | {
                 "patient_id": shot.patient,
                 "lesion_id": shot.lesion,
-                "age": _age(shot),
+                "age": age(shot),
                 "gender": shot.sex.upper() if asked else "",
                 "fitspatrick": f"{shot.more['tone']}.0" if asked else "",
                 "region": shot.site.upper(),

@@ -149,7 +149,7 @@ def draw(rng: Rng, base: Colours, f: Factors, *, close: bool) -> Colours:
     """
     shape = base.shape[1:]
     short = min(shape)
-    distance = outline(rng, shape, f)
+    distance = outline(rng, shape, f)  # drawn first, so that picture.lesion_mask finds the same
     inside = 1.0 - smoothstep(distance, 1.0 - f["softness"], 1.0 + f["softness"])
     core = 1.0 - smoothstep(distance, 0.2, 0.95)
     patches = fractal(rng, shape, (short / 5, short / 11, short / 24))

@@ -13,6 +13,7 @@ from panderm.twins.canvas import Colours, Rng, seed_of, to_colours, to_image
 from panderm.twins.skin import camera, dermatoscope, hair, pen_mark, skin
 
 Kind = Literal["dermoscopic", "clinical", "tbp", "dermatopathology"]
+Form = Literal["JPEG", "PNG", "BMP"]
 
 
 class Picture(NamedTuple):
@@ -37,7 +38,7 @@ class Picture(NamedTuple):
     tone: int = 1
     device: int = 0
     size: tuple[int, int] = (224, 168)
-    form: Literal["JPEG", "PNG"] = "JPEG"
+    form: Form = "JPEG"
     quality: int = 88
 
 
@@ -54,12 +55,26 @@ def draw(picture: Picture) -> Image.Image:
     return to_image(_LENSES[picture.kind](how, photo, picture.device))
 
 
+def lesion_mask(picture: Picture) -> Image.Image:
+    """Return where the lesion of :func:`draw` lies: mode L, 255 inside its outline, 0 outside."""
+    what = np.random.default_rng(seed_of("subject", picture.subject, picture.kind))
+    how = np.random.default_rng(seed_of("view", picture.subject, picture.view))
+    width, height = picture.size
+    shape = (round(height * _MARGIN), round(width * _MARGIN))
+    factors = _on_skin(what, picture, shape)[1]
+    inside = np.where(lesion.outline(what, shape, factors) < 1.0, 255, 0).astype(np.uint8)
+    matrix = _view(how, (shape[1], shape[0]), picture.size)
+    return Image.fromarray(inside).transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
+
+
 def encode(picture: Picture) -> bytes:
-    """Return the picture as a JPEG or PNG file without any tag."""
+    """Return the picture as a JPEG, PNG or BMP file without any tag."""
     file = io.BytesIO()
     image = draw(picture)
     if picture.form == "JPEG":
         image.save(file, "JPEG", quality=picture.quality)
+    elif picture.form == "BMP":
+        image.save(file, "BMP")
     else:
         image.save(file, "PNG", compress_level=3)
     return file.getvalue()
@@ -70,30 +85,42 @@ _MARGIN = 1.19
 
 
 def _scene(rng: Rng, picture: Picture, shape: tuple[int, int]) -> Colours:
+    base, factors = _on_skin(rng, picture, shape)
+    if picture.shows in eruption.ERUPTIONS:
+        return eruption.draw(rng, base, picture.shows)
+    return lesion.draw(rng, base, factors, close=picture.kind == "dermoscopic")
+
+
+def _on_skin(rng: Rng, picture: Picture, shape: tuple[int, int]) -> tuple[Colours, lesion.Factors]:
+    """Return bare skin and the factors of the lesion on it, none for an eruption."""
     relief = {"dermoscopic": rng.uniform(0.15, 0.5), "clinical": rng.uniform(0.5, 1.1), "tbp": rng.uniform(0.4, 0.9)}[
         picture.kind
     ]
     freckles = max(0.0, rng.normal(0.25, 0.35))
     base = skin(rng, shape, picture.tone, relief, freckles)
     if picture.shows in eruption.ERUPTIONS:
-        return eruption.draw(rng, base, picture.shows)
+        return base, {}
     factors = lesion.factors(rng, picture.shows)
     smaller = {"dermoscopic": 1.2, "clinical": 0.90, "tbp": 0.85}[picture.kind] / _MARGIN
     factors["size"] *= smaller
     factors["melanin"] *= 1.0 - 0.07 * picture.tone  # darker skin already took part of the light
-    return lesion.draw(rng, base, factors, close=picture.kind == "dermoscopic")
+    return base, factors
 
 
 def _framed(rng: Rng, scene: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Return the part of the scene that this view shows: turned, shifted and nearer or farther."""
+    framed = scene.transform(size, Image.Transform.AFFINE, _view(rng, scene.size, size), Image.Resampling.BILINEAR)
+    return framed.filter(ImageFilter.BoxBlur(rng.uniform(0.1, 0.6)))
+
+
+def _view(rng: Rng, scene: tuple[int, int], size: tuple[int, int]) -> tuple[float, ...]:
+    """Return the affine matrix from a photo of ``size`` to a scene's pixels; both are width and height."""
     width, height = size
     turn, zoom = rng.uniform(-0.08, 0.08), rng.uniform(0.94, 1.04)
     cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
     slack = 0.02 * min(size)
-    cx, cy = scene.width / 2 + rng.uniform(-slack, slack), scene.height / 2 + rng.uniform(-slack, slack)
-    matrix = (cos, -sin, cx - cos * width / 2 + sin * height / 2, sin, cos, cy - sin * width / 2 - cos * height / 2)
-    framed = scene.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    return framed.filter(ImageFilter.BoxBlur(rng.uniform(0.1, 0.6)))
+    cx, cy = scene[0] / 2 + rng.uniform(-slack, slack), scene[1] / 2 + rng.uniform(-slack, slack)
+    return (cos, -sin, cx - cos * width / 2 + sin * height / 2, sin, cos, cy - sin * width / 2 - cos * height / 2)
 
 
 def _dermoscopic(rng: Rng, photo: Colours, device: int) -> Colours:

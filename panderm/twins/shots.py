@@ -225,10 +225,10 @@ def task_shots(key: str, seed: int, scale: Scale, delivery: int = 1) -> list[Sho
     """Return the photos that delivery number ``delivery`` of a benchmark adds, trouble not counted."""
     task, rng = TASKS[key], np.random.default_rng(seed_of(seed, "task", key, delivery))
     factor = FACTOR[scale] * (1.0 if delivery == 1 else 0.2)
-    lesions = [(label, n) for label, count in task.counts.items() for n in _portions(round(count * factor), task.lesions)]
+    lesions = [(label, n) for label, count in task.counts.items() for n in portions(round(count * factor), task.lesions)]
     order = rng.permutation(len(lesions)).tolist()
     shots: list[Shot] = []
-    for person_number, several in enumerate(_portions(len(lesions), task.patients)):
+    for person_number, several in enumerate(portions(len(lesions), task.patients)):
         for _ in range(several):
             label, images = lesions[order.pop()]
             case = _Case(key, seed, 10_000 * delivery + person_number, 10_000 * delivery + len(order), label, images)
@@ -236,13 +236,13 @@ def task_shots(key: str, seed: int, scale: Scale, delivery: int = 1) -> list[Sho
     return shots
 
 
-def _portions(total: int, sizes: tuple[int, ...]) -> list[int]:
+def portions(total: int, sizes: tuple[int, ...]) -> list[int]:
     """Return portions of the given sizes in turn that add up to ``total``."""
-    portions: list[int] = []
+    sizes_used: list[int] = []
     while total > 0:
-        portions.append(min(total, sizes[len(portions) % len(sizes)]))
-        total -= portions[-1]
-    return portions
+        sizes_used.append(min(total, sizes[len(sizes_used) % len(sizes)]))
+        total -= sizes_used[-1]
+    return sizes_used
 
 
 class _Case(NamedTuple):

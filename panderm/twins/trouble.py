@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image, PngImagePlugin
 
-from panderm.twins.picture import Picture, draw, encode
+from panderm.twins.picture import Picture, draw, encode, lesion_mask
 
 CANARIES: dict[str, str] = {
     "exif": "CANARY-EXIF-q7ZpW2",
@@ -46,6 +46,9 @@ class Trouble(NamedTuple):
 
 _ALL = "every delivery"
 _TABLES = "every delivery with a table"
+_FOLDERS = "edu1, edu2, benchmarks/med_node, benchmarks/dermnet, benchmarks/sd_128, benchmarks/isic2018_seg"
+_MASKS = "benchmarks/isic2018_seg, benchmarks/ham10000_seg"
+_ARCHIVE = "benchmarks/bcn20000, benchmarks/mskcc, benchmarks/hiba"
 TROUBLE: tuple[Trouble, ...] = (
     Trouble("truncated", "an image file that breaks off after half its bytes", _ALL, "truncated"),
     Trouble("text", "a text file with an image's name", _ALL, "not_an_image"),
@@ -56,14 +59,20 @@ TROUBLE: tuple[Trouble, ...] = (
         _ALL,
         "stored upright, without tags",
     ),
-    Trouble("tagged_png", "a PNG with text chunks", "mym, hop, benchmarks/pad_ufes", "stored without tags"),
+    Trouble(
+        "tagged_png",
+        "a PNG with text chunks",
+        "mym, hop, benchmarks/pad_ufes, benchmarks/ddi, benchmarks/nevus_count, benchmarks/tbp_risk, benchmarks/tbp_screening",
+        "stored without tags",
+    ),
+    Trouble("alpha", "a PNG with transparent corners", "benchmarks/ddi", "stored on white"),
     Trouble("exact_duplicate", "the same bytes under a second name", _ALL, "duplicate_bytes"),
     Trouble("recompressed", "the same photo, compressed once more", _ALL, "published; curation finds it by perceptual hash"),
     Trouble("litter", "Thumbs.db, .DS_Store and a note", _ALL, "unexpected_file"),
     Trouble("duplicate_row", "a second metadata row for an image", _TABLES, "duplicate_row"),
     Trouble("missing_file", "a metadata row without its file", _TABLES, "missing_file"),
     Trouble("no_metadata", "an image without a metadata row", _TABLES, "no_metadata"),
-    Trouble("no_folder", "an image outside every condition's folder", "edu1, edu2", "no_metadata"),
+    Trouble("no_folder", "an image outside every condition's folder", _FOLDERS, "no_metadata"),
     Trouble(
         "missing_column", "a table without one of its optional columns", "hop (one visit), nssi", "the column's values are null"
     ),
@@ -72,7 +81,16 @@ TROUBLE: tuple[Trouble, ...] = (
     ),
     Trouble("unknown_label", "a label outside the task's classes", "benchmarks", "unknown_label"),
     Trouble("held_out", "images of the benchmark's three institutions", "isic2024", "held_out"),
-    Trouble("out_of_scope", "images of other institutions", "benchmarks/isic2024", "out_of_scope"),
+    Trouble(
+        "out_of_scope",
+        "images of other institutions, without a diagnosis, of the other modality, or without a mask",
+        f"benchmarks/isic2024, {_ARCHIVE}, benchmarks/derm7pt_d, benchmarks/derm7pt_c, {_MASKS}",
+        "out_of_scope",
+    ),
+    Trouble("contradiction", "rows whose columns disagree", f"{_ARCHIVE}, benchmarks/sddi1", "contradiction"),
+    Trouble("mask_size", "a mask of half its image's size", _MASKS, "bad_mask, with its image"),
+    Trouble("mask_empty", "a mask that marks nothing", _MASKS, "bad_mask, with its image"),
+    Trouble("mask_alone", "a mask without an image", _MASKS, "bad_mask"),
     Trouble(
         "benchmark_copy", "an exact copy of a benchmark's image", "mmt, edu1", "published, kept out of the corpus by sha256"
     ),
@@ -161,11 +179,44 @@ def _tagged_png(picture: Picture) -> bytes:
     return file.getvalue()
 
 
+def _alpha(picture: Picture) -> bytes:
+    """Return an RGBA PNG, opaque but for its corners."""
+    image = draw(picture)
+    alpha = Image.new("L", image.size, 255)
+    alpha.paste(0, (0, 0, image.width // 8, image.height // 8))
+    image.putalpha(alpha)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _mask(picture: Picture) -> bytes:
+    return _png(lesion_mask(picture))
+
+
+def _mask_size(picture: Picture) -> bytes:
+    return _png(lesion_mask(picture).resize((picture.size[0] // 2, picture.size[1] // 2), Image.Resampling.NEAREST))
+
+
+def _mask_empty(picture: Picture) -> bytes:
+    return _png(Image.new("L", picture.size))
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
 SPOILERS: dict[str, Callable[[Picture], bytes]] = {
     "truncated": _truncated,
     "text": _text,
     "bomb": _bomb,
     "tagged": _tagged,
     "tagged_png": _tagged_png,
+    "alpha": _alpha,
+    "mask": _mask,
+    "mask_size": _mask_size,
+    "mask_empty": _mask_empty,
 }
-"""What can be done to a file's bytes."""
+"""What a file can hold in place of the picture: the picture spoilt, or a mask."""
