@@ -24,7 +24,7 @@ from panderm.core.files import read_json, remove_leftovers, sha256_bytes, sha256
 from panderm.core.progress import progress
 from panderm.core.record import Record
 from panderm.readers.listing import list_files
-from panderm.twins.delivery import Photo, Plan, plan
+from panderm.twins.delivery import Packed, Photo, Plan, plan
 from panderm.twins.shots import Scale
 
 RECEIPTS = ".synthetic"
@@ -42,6 +42,7 @@ class Config(FrozenConfig):
         scale: ``tiny`` for tests, ``demo`` (about 2,350 images), ``large`` (four times as many).
         delivery: number of batches; 2 adds a second batch to the first and leaves the first as it is.
         broken: datasets whose delivery must fail its contract.
+        hdf5: put the images of ISIC 2024 into ``train-image.hdf5`` instead of a folder.
         processes: drawing at a time; 0 for one a core.
     """
 
@@ -49,12 +50,13 @@ class Config(FrozenConfig):
     scale: Scale = "demo"
     delivery: int = Field(default=1, ge=1, le=9)
     broken: tuple[str, ...] = ()
+    hdf5: bool = False
     processes: int = Field(default=0, ge=0)
 
 
 class _Job(NamedTuple):
     target: Path
-    content: Photo | bytes
+    content: Photo | Packed | bytes
 
 
 def run(config: Config, datasets: Sequence[str], landing: Path) -> Record:
@@ -70,14 +72,17 @@ def run(config: Config, datasets: Sequence[str], landing: Path) -> Record:
     for key in config.broken:
         if key not in {row.key for row in chosen}:
             raise InputError(f"broken names {key!r}, which is not among the datasets to write; name it there too")
-    plans = {row.key: plan(row, config.seed, config.scale, config.delivery, broken=row.key in config.broken) for row in chosen}
+    plans = {
+        row.key: plan(row, config.seed, config.scale, config.delivery, broken=row.key in config.broken, hdf5=config.hdf5)
+        for row in chosen
+    }
     for row in chosen:
         _refuse_foreign(row, landing)
     jobs = [job for row in chosen for job in _prepare(plans[row.key], row, landing)]
     written = dict(_written(jobs, config.processes))
     for row in chosen:
         _sign(plans[row.key], row, landing, written)
-    photos = sum(isinstance(content, Photo) for one in plans.values() for content in one.files.values())
+    photos = sum(_photos(content) for one in plans.values() for content in one.files.values())
     return Record(
         stage="synthesize",
         counts={
@@ -90,6 +95,10 @@ def run(config: Config, datasets: Sequence[str], landing: Path) -> Record:
         values={"trouble": {key: one.trouble for key, one in plans.items()}},
         config=config.model_dump(mode="json", exclude={"processes"}),
     )
+
+
+def _photos(content: Photo | Packed | bytes) -> int:
+    return len(content.photos) if isinstance(content, Packed) else int(isinstance(content, Photo))
 
 
 def _receipt_path(landing: Path, key: str) -> Path:
@@ -154,7 +163,7 @@ def _sha(before: dict[str, dict[str, str]], path: str) -> dict[str, str]:
     return {"sha256": before[path]["sha256"]} if path in before else {}
 
 
-def _digest(content: Photo | bytes) -> str:
+def _digest(content: Photo | Packed | bytes) -> str:
     """Return what a file's bytes depend on, without drawing it."""
     return sha256_bytes(content) if isinstance(content, bytes) else sha256_json([__version__, repr(content)])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from panderm.catalog import Dataset
+from panderm.core.reasons import Reason
 from panderm.readers.base import Delivery
 from panderm.readers.isic_table import is_text
 from panderm.readers.listing import looks_like_image
@@ -25,6 +26,8 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery; superpixels of task 2 and texts count as metadata files."""
     sorter = Sorter(dataset, landing)
     sorter.keep([path for path in sorter.files if is_text(path) or path.casefold().endswith("_superpixels.png")])
+    loose = [path for path in sorter.images(looks_like_image) if "/" not in path]
+    sorter.reject(loose, Reason.NO_METADATA, "it lies in no folder of the challenge")
     found = {path: match for path in sorter.images(looks_like_image) if (match := _FOLDER.search(path))}
     images = pd.Series([path for path, match in found.items() if match[2].casefold() == "input"], dtype="string")
     rows = pd.DataFrame(

@@ -75,7 +75,7 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
 def _attributes(table: pd.DataFrame) -> pd.DataFrame:
     """Return the device's measurements, and few other columns that later stages or reports ask for."""
     spelling = {f"{_DEVICE}{name}".casefold(): name for name in MEASUREMENTS}
-    device = {name: spelling.get(name, name.removeprefix(_DEVICE)) for name in table if str(name).startswith(_DEVICE)}
+    device = {n: spelling.get(n, n.removeprefix(_DEVICE)) for n in map(str, table.columns) if n.startswith(_DEVICE)}
     numbers = {own: values.number(table[name]) for name, own in device.items() if not own.startswith("location")}
     numbers |= {name: values.number(table[name]) for name in _NUMBERS if name in table}
     texts = {own: values.text(table[name]) for name, own in device.items() if own.startswith("location")}

@@ -101,7 +101,8 @@ def _texts(table: pd.DataFrame, each: Sequence[str | None]) -> pd.Series:
 
 def _evidence(table: pd.DataFrame) -> list[dict[str, str]]:
     """Return what each row says of the diagnosis, by column; columns that say nothing are left out."""
-    columns = [name for name in ("diagnosis", "dx", *isic_terms.LEVELS, *_NATURES, *isic_terms.ONE_HOT) if name in table]
+    wanted = dict.fromkeys(("diagnosis", "dx", *isic_terms.LEVELS, *_NATURES, *isic_terms.ONE_HOT))
+    columns = [name for name in wanted if name in table]
     records = table[columns].astype(object).where(table[columns].notna(), None).to_dict("records")
     return [{str(name): str(value) for name, value in record.items() if value is not None} for record in records]
 

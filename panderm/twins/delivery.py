@@ -145,7 +145,7 @@ def _packed(files: dict[str, Photo | Packed | bytes], trouble: dict[str, list[st
     return Plan(kept | {CONTAINER: packed}, moved)
 
 
-_LITTER: dict[str, Photo | bytes] = {
+_LITTER: dict[str, Photo | Packed | bytes] = {
     ".DS_Store": b"\x00\x00\x00\x01Bud1",
     "Thumbs.db": b"\xd0\xcf\x11\xe0",
     "please read.txt": b"Export of Tuesday. The rest follows next week.\n",
