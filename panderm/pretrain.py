@@ -210,7 +210,7 @@ def _train(config: Config, recipe: Recipe, corpus_sha256: str, corpus: Path, dat
     weights = recipe.teacher.weights
     teacher = recipe.teacher.model_copy(update={"weights": weights.resolve() if weights else None})
     job = Job(
-        recipe=recipe.model_copy(update={"teacher": teacher}),
+        recipe=recipe.model_copy(update={"teacher": teacher, "start": recipe.start and recipe.start.placed()}),
         preset=config.preset,
         corpus=corpus.resolve(),
         corpus_sha256=corpus_sha256,

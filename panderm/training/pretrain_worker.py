@@ -127,7 +127,7 @@ class Pretraining:
         if self.sharded:
             shard(self.model, place, compiled=job.compile)
         self.optimizer = torch.optim.AdamW(
-            decay_groups(self.model, optimisation.weight_decay),
+            decay_groups(self.model, optimisation.weight_decay, optimisation.decay_tokens),
             lr=optimisation.learning_rate,
             betas=(optimisation.beta_1, optimisation.beta_2),
             fused=True,

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from panderm.core.config import FrozenConfig
+from panderm.core.config import FrozenConfig, added
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.encoder import EncoderConfig
 from panderm.models.masking import MaskingConfig
 from panderm.models.regressor import RegressorConfig
 from panderm.models.teacher import TeacherConfig
 from panderm.training.sampling import Sampling
+from panderm.training.start import StartConfig
 
 PresetName = Literal["tiny", "small", "base", "large"]
 _PRESETS = Path(__file__).parents[1] / "models" / "presets"
@@ -61,6 +62,7 @@ class Optimisation(FrozenConfig):
         clip: largest global gradient norm (3.0: CAE v2 scripts).
         beta_1: AdamW (torch default, as in CAE v2).
         beta_2: AdamW (torch default, as in CAE v2).
+        decay_tokens: whether class and mask token are decayed like matrices (the official code does: they are not vectors).
     """
 
     batch: int = Field(default=1920, gt=0)
@@ -72,6 +74,7 @@ class Optimisation(FrozenConfig):
     clip: float = Field(default=3.0, gt=0)
     beta_1: float = Field(default=0.9, ge=0, lt=1)
     beta_2: float = Field(default=0.999, ge=0, lt=1)
+    decay_tokens: bool = added(True)
 
 
 class Recipe(FrozenConfig):
@@ -87,6 +90,7 @@ class Recipe(FrozenConfig):
         sampling: weights, fraction and order of the corpus.
         optimisation: AdamW and its schedule.
         seed: of weights, order, crops, masks and stochastic depth.
+        start: weights to begin with (paper, Methods: an ImageNet-pretrained model; which file is not public, so none here).
     """
 
     encoder: EncoderConfig = EncoderConfig()
@@ -95,17 +99,10 @@ class Recipe(FrozenConfig):
     teacher: TeacherConfig = TeacherConfig()
     masking: MaskingConfig = MaskingConfig()
     augmentation: Augmentation = Augmentation()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = added(Sampling())
     optimisation: Optimisation = Optimisation()
     seed: int = Field(default=0, ge=0)
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is not used and came later, so that identities and records of earlier versions stay the same."""
-        values: dict[str, Any] = plain(self)
-        if self.sampling == Sampling():
-            del values["sampling"]
-        return values
+    start: StartConfig | None = added(None)
 
     @property
     def preprocessing(self) -> Preprocessing:

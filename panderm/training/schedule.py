@@ -17,12 +17,19 @@ def learning_rate(step: int, *, steps: int, warmup: int, peak: float, lowest: fl
     return lowest + 0.5 * (peak - lowest) * (1 + math.cos(math.pi * turn))
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return AdamW's two parameter groups: vectors and biases without decay, all else (class and mask token too) with it."""
+def decay_groups(model: nn.Module, weight_decay: float, tokens: bool = True) -> list[dict[str, Any]]:
+    """Return AdamW's two parameter groups: vectors and biases without decay, all else with it.
+
+    Args:
+        model: what is trained.
+        weight_decay: of the first group.
+        tokens: whether class and mask token, (1, 1, D), count as matrices, as they do in the official code.
+    """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
-    for _, parameter in trainable(model):
-        (plain if parameter.ndim <= 1 else decayed).append(parameter)
+    for name, parameter in trainable(model):
+        token = name.endswith(("cls_token", "mask_token"))
+        (plain if parameter.ndim <= 1 or (token and not tokens) else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 

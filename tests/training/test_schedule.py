@@ -33,3 +33,10 @@ def test_decay_groups__spare_vectors_but_not_the_mask_token() -> None:
     total = len(decayed["params"]) + len(plain["params"])
     assert total == len(list(regressor.parameters()))
     assert all(isinstance(parameter, torch.nn.Parameter) for parameter in plain["params"])
+
+
+def test_decay_groups__spare_the_mask_token_where_asked() -> None:
+    regressor = Regressor(RegressorConfig(width=32, depth=1, heads=4), encoder_width=32, grid=4)
+    decayed, plain = decay_groups(regressor, 0.05, tokens=False)
+    assert any(parameter is regressor.mask_token for parameter in plain["params"])
+    assert {parameter.ndim for parameter in decayed["params"]} == {2}

@@ -26,7 +26,7 @@ WRAPPERS = ("model", "module", "state_dict")
 """Top-level keys under which training files hold their weights (the public fine-tuning loader accepts the same three)."""
 
 _LEFT = ("optimizer", "epoch", "scaler", "args", "name", "lr_scheduler", "loss_scaler", "best_acc", "step")
-_DAMAGED = (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
+_DAMAGED = (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
 """What torch raises for files that break off or hold something else; found by cutting and flipping bytes (tests)."""
 
 _WIDENED = (torch.float16, torch.bfloat16)
