@@ -80,6 +80,94 @@ LAYOUTS: dict[str, dict[str, str | bytes]] = {
         "imgs_part_3/PAT_2_12_3.png": b"3",
     },
 }
+TISSUES = ("nontumor_skin_dermis_dermis", "tumor_skin_naevus_naevus")
+BARS = "|| Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry | Pigment Network || Colors ||\n"
+LAYOUTS |= {
+    "benchmarks/ddi": {
+        "ddi_metadata.csv": ",DDI_ID,DDI_file,skin_tone,malignant,disease\n0,1,000001.png,12,True,melanoma-in-situ\n"
+        "1,2,000002.png,56,False,Melanocytic-Nevi\n2,3,000003.png,34,False,melanoma\n3,4,000004.png,34,True,\n",
+        **{f"00000{n}.png": b"%d" % n for n in range(1, 5)},
+    },
+    "benchmarks/ph2": {
+        "PH2_dataset.txt": BARS
+        + "|| IMD003 ||          ||  0 || 0 |  T ||    4 ||\n|| IMD063 || Melanoma ||  2 || 2 | AT || 3  4 ||\n"
+        "|| IMD009 ||          ||  7 || 0 |  T ||    4 ||\n\nLegends:\n  Name - Image filename (*.bmp)\n",
+        "PH2_dataset.xlsx": b"PK",
+        **{f"PH2 Dataset images/{n}/{n}_Dermoscopic_Image/{n}.bmp": b"1" for n in ("IMD003", "IMD009", "IMD063")},
+        "PH2 Dataset images/IMD063/IMD063_lesion/IMD063_lesion.bmp": b"mask",
+    },
+    "benchmarks/med_node": {
+        "complete_mednode_dataset/melanoma/1.jpg": b"1",
+        "complete_mednode_dataset/naevus/2.jpg": b"2",
+        "wart/3.jpg": b"3",
+    },
+    "benchmarks/dermnet": {
+        "train/Urticaria Hives/1.jpg": b"1",
+        "test/urticaria hives/1.jpg": b"2",
+        "Systemic Disease/3.jpg": b"3",
+    },
+    "benchmarks/fitzpatrick17k": {
+        "fitzpatrick17k.csv": "md5hash,fitzpatrick_scale,fitzpatrick_centaur,label,three_partition_label,qc,url\n"
+        "abc,3,4,Acne,benign,,https://example.org/a.jpg\ndef,-1,1,vitiligo,,1 Diagnostic,\nghi,2,2,,,,\n",
+        **{f"images/{name}.jpg": name.encode() for name in ("abc", "def", "ghi")},
+    },
+    "benchmarks/mmt_09": {
+        "metadata.csv": "image,label_09,label_74,patient_id,lesion_id,age,thickness\nx.jpg,Basal Cell Carcinoma,word 2,P1,1,45,1.25\n"
+        "images\\y.jpg,6,Word 1,P1,2,NaN,\nz.jpg,rash,word 1,,,,3\n",
+        "classes_74.txt": "".join(f"word {n}\n" for n in range(74)),
+        **{f"images/{name}.jpg": name.encode() for name in "xyz"},
+    },
+    "benchmarks/sd_128": {
+        "classes.txt": "Acne_Vulgaris\nBeau's_Lines\n" + "".join(f"Condition {n}\n" for n in range(126)),
+        "images/Acne_Vulgaris/1.jpg": b"1",
+        "images/Beau's_Lines/1.jpg": b"2",
+        "images/Xerosis/1.jpg": b"3",
+        "8_train.txt": "images/Acne_Vulgaris/1.jpg\n",
+    },
+    "benchmarks/patch16": {
+        "data/tiles-v2.csv": "file,class,set\n"
+        + "".join(f"data/tiles/{name}/{name}_ws_44_{n}.jpg,{name},Train\n" for n, name in enumerate(TISSUES))
+        + f"data/tiles/{TISSUES[0]}/{TISSUES[0]}_ws_9_1.jpg,{TISSUES[1]},Test\n",
+        **{f"data/tiles/{name}/{name}_ws_44_{n}.jpg": b"%d" % n for n, name in enumerate(TISSUES)},
+        f"data/tiles/{TISSUES[0]}/{TISSUES[0]}_ws_9_1.jpg": b"3",
+        "data/class_dict.json": "{}",
+    },
+    "benchmarks/sddi2": {
+        "metadata.csv": "image,lesion_id,visit,label,malignant_change\n1.jpg,L1,1,changed,yes\n2.jpg,L1,2,Changed,yes\n"
+        "3.jpg,L2,1,unchanged,\n4.jpg,L2,2,changed,\n5.jpg,L3,1,unchanged,1\n6.jpg,,2,unchanged,0\n",
+        **{f"{n}.jpg": b"%d" % n for n in range(1, 7)},
+    },
+    "benchmarks/sddi_alfred": {
+        "metadata.csv": "image,patient_id,lesion_id,visit,label\n1.jpg,P1,L1,1,malignant\n2.jpg,P1,L1,2,malignant\n",
+        **{f"images/{n}.jpg": b"%d" % n for n in range(1, 3)},
+    },
+    "benchmarks/combinemel": {
+        "metadata.csv": "image,patient_id,metastasis,stage,breslow,ulceration,location,rfi_years,recurrence,age\n"
+        "1.jpg,P1,None,IIB,1.2,no,Back,3.5,no,55\n2.jpg,P1,distant,3,,yes,Back,NaN,yes,55\n"
+        "3.jpg,P2,none,1a,,,,4,yes,\n4.jpg,P3,nodal,IV,,,,4,1,\n5.jpg,P3,Local,Stage IV,,,,4,1,\n",
+        **{f"images/{n}.jpg": b"%d" % n for n in range(1, 6)},
+    },
+    "benchmarks/photodamage": {
+        "metadata.csv": "image,label,patient_id,split\n1.jpg,Low,P1,train\n2.jpg,severe,P2,Testing\n3.jpg,low,P2,holdout\n",
+        **{f"tiles/{n}.jpg": b"%d" % n for n in range(1, 4)},
+    },
+    "benchmarks/nevus_count": {
+        "metadata.csv": "image,label,label_in_clinic,split,patient_id\n1.png,nevus,,,P\n2.png,Naevus,non-nevus,,Q\n"
+        "3.png,nevus,,test,Q\n4.png,other,nevus,train,R\n",
+        **{f"{n}.png": b"%d" % n for n in range(1, 5)},
+    },
+    "benchmarks/tbp_risk": {
+        "subjects.csv": "subject,age,sex,split\nQ1,51,F,train\nQ2,,unknown,Holdout\n",
+        "Q1/2020/lesions.csv": "lesion_id,A,majorAxisMM,location_simple,out_of_bounds_fraction,dermoscopy,pathology\n"
+        "L1,1.5,NaN,Torso Back,0.1,no,\nL2,1,2,,0.1,yes,Melanoma\nL3,1,2,,0.1,no,malignant\nL4,1,2,,0.1,perhaps,\n"
+        "L5,1,2,,0.1,yes,odd\n",
+        **{f"Q1/2020/tiles/L{n}.png": b"%d" % n for n in range(1, 6)},
+        "Q2/2020/lesions.csv": "lesion_id,dermoscopy\nL1,no\n",
+        "Q2/2020/tiles/L1.png": b"9",
+    },
+}
+LAYOUTS["benchmarks/mmt_74"] = LAYOUTS["benchmarks/mmt_09"]
+LAYOUTS["benchmarks/tbp_screening"] = LAYOUTS["benchmarks/tbp_risk"]
 LAYOUTS["hop"] = LAYOUTS["mym"]
 LAYOUTS["edu2"] = LAYOUTS["edu1"]
 LAYOUTS["acemid_path"] = LAYOUTS["tcga_skcm"] = LAYOUTS["uah89k"]

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from panderm.catalog import dataset, datasets
+from panderm.catalog import dataset, delivered_datasets
 from panderm.core.errors import InputError
 from panderm.core.reasons import Reason
 from panderm.core.tables import DELIVERED
 from panderm.readers import Delivery, read
 from panderm.readers.listing import list_files
 
-KEYS = [row.key for row in datasets()]
+KEYS = [row.key for row in delivered_datasets()]
+NO_CSV = ("class_folders", "med_node", "dermnet", "sd", "ph2", "isic2018_seg")
+TABLED = [key for key in KEYS if dataset(key).reader not in NO_CSV]
 LITTER: dict[str, str | bytes] = {
     ".DS_Store": b"\0",
     "Thumbs.db": b"\0",
@@ -87,7 +89,7 @@ def test_reader__survives_any_mutilation(key: str, seed: int, landing: Any, layo
     assert_sorted(read(dataset(key), folder), folder)
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if not key.startswith("edu")])
+@pytest.mark.parametrize("key", TABLED)
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
 def test_reader__reads_the_encodings_of_spreadsheets(key: str, encoding: str, landing: Any, layouts: Any) -> None:
     plain = landing(layouts[key])
@@ -99,13 +101,13 @@ def test_reader__reads_the_encodings_of_spreadsheets(key: str, encoding: str, la
     assert again.rejects.equals(expected.rejects)
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if not key.startswith("edu")])
+@pytest.mark.parametrize("key", TABLED)
 def test_reader__refuses_images_whose_table_lacks_a_column(key: str, landing: Any, layouts: Any) -> None:
     folder = landing(layouts[key])
     for path in folder.rglob("*.csv"):
         if path.name != "subjects.csv":
             header, _, rest = path.read_text().partition("\n")
-            path.write_text(header.upper().replace("I", "X") + "\n" + rest)
+            path.write_text(",".join(f"old_{name}" for name in header.split(",")) + "\n" + rest)
     delivery = read(dataset(key), folder)
     assert_sorted(delivery, folder)
     assert delivery.rows.empty
@@ -113,7 +115,7 @@ def test_reader__refuses_images_whose_table_lacks_a_column(key: str, landing: An
     assert delivery.metadata_files, "the table itself was read"
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if not key.startswith("edu")])
+@pytest.mark.parametrize("key", TABLED)
 def test_reader__refuses_images_without_their_table(key: str, landing: Any, layouts: Any) -> None:
     folder = landing({name: content for name, content in layouts[key].items() if not name.endswith(".csv")} | {"a.txt": "x"})
     delivery = read(dataset(key), folder)
