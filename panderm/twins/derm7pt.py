@@ -58,7 +58,7 @@ def derm7pt(shots: list[Shot]) -> Laid:
             path = f"{'NEL' if number % 2 else 'FAL'}/{initial}{shot.name}.jpg"
             row[PHOTOS[kind]] = path if number % 7 else path.upper()
             own = kind == shot.picture.kind
-            picture = shot.picture if own else shot.picture._replace(kind=kind, view=f"{shot.picture.view} {kind}")
+            picture = shot.picture._replace(kind=kind)
             laid.photos[f"images/{path}"] = replace(shot, picture=picture, name=shot.name if own else f"{shot.name} {kind}")
         rows.append(row)
     table = Table(_COLUMNS, rows, PHOTOS[shots[0].picture.kind])

@@ -79,7 +79,7 @@ TROUBLE: tuple[Trouble, ...] = (
     Trouble(
         "encoding", "a table in Windows-1252, with a byte order mark, or with semicolons", "mmt, acemid_path, uah89k", "read"
     ),
-    Trouble("unknown_label", "a label outside the task's classes", "benchmarks", "unknown_label"),
+    Trouble("unknown_label", "a label outside the task's classes", "benchmarks with labels", "unknown_label"),
     Trouble("held_out", "images of the benchmark's three institutions", "isic2024", "held_out"),
     Trouble(
         "out_of_scope",

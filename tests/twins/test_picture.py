@@ -9,7 +9,7 @@ from PIL import Image
 
 from panderm.twins.eruption import ERUPTIONS
 from panderm.twins.lesion import KINDS
-from panderm.twins.picture import Kind, Picture, draw, encode
+from panderm.twins.picture import Kind, Picture, draw, encode, lesion_mask
 from panderm.twins.tissue import TISSUES
 
 ALL = [
@@ -65,3 +65,17 @@ def test_draw__classes_differ_more_than_by_chance() -> None:
 
     naevi, vascular = [redness("nv", n) for n in range(12)], [redness("vasc", n) for n in range(12)]
     assert np.median(vascular) > np.median(naevi) * 1.3
+
+
+@pytest.mark.parametrize("kind", ["dermoscopic", "clinical", "tbp"])
+def test_lesion_mask__lies_where_the_lesion_was_drawn(kind: Kind) -> None:
+    for number in range(4):
+        picture = Picture(kind, "mel", f"s{number}", "v", size=(120, 90))
+        mask = np.asarray(lesion_mask(picture))
+        assert mask.shape == (90, 120)
+        assert set(np.unique(mask)) == {0, 255}
+        seen = np.asarray(draw(picture), dtype=float)
+        inside, far = seen[mask == 255].mean(), seen[20:70][mask[20:70] == 0].mean()
+        assert inside < far - 12, "a melanoma is darker than the skin around it"
+    turned = lesion_mask(picture._replace(view="another day"))
+    assert 0 < np.mean(np.asarray(turned) != mask) < 0.2, "the same lesion, seen at another angle"
