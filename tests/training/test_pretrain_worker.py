@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +123,46 @@ def test_pretraining__a_loss_that_is_not_finite_stops_at_once(tiny_corpus: Path,
 def test_pretraining__a_batch_that_does_not_divide_is_refused(tiny_corpus: Path, tiny_recipe: Recipe) -> None:
     with pytest.raises(ConfigError, match=r"optimisation.batch 4 does not divide among 3 processes"):
         Pretraining(job(tiny_corpus, tiny_recipe), HERE._replace(world=3))
+
+
+def test_pretraining__goes_on_where_the_disk_is_full_and_resumes_from_the_last_good_state(
+    tiny_corpus: Path, tiny_recipe: Recipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit of the kernel on the size of files stands for the disk; from step 8 to step 13 it takes no state."""
+    whole, full = job(tiny_corpus, tiny_recipe, "whole"), job(tiny_corpus, tiny_recipe, "full", state_steps=2)
+    Pretraining(whole, HERE).run()
+    running = Pretraining(full, HERE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    found: list[list[str]] = []
+
+    def tell(line: dict[str, Any]) -> None:
+        if line["step"] == 7:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        elif line["step"] == 13:
+            found.append([path.name for path in states(full.work / "states")])
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        elif line["step"] == 15:
+            running.stop()
+
+    running.teller.tell = tell  # type: ignore[method-assign]
+    try:
+        running.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert found == [["00000004", "00000006"]]
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: cannot save")]
+    assert len(warnings) == 3
+    assert all("make room there; training goes on, the state saved before is kept" in line for line in warnings)
+    assert [path.name for path in states(full.work / "states")] == ["00000014", "00000015"]
+    Pretraining(full, HERE).run()
+    assert outcome(whole) == outcome(full)
+
+
+def test_pretraining__names_every_batch_by_its_samples(tiny_corpus: Path, tiny_recipe: Recipe) -> None:
+    running = Pretraining(job(tiny_corpus, tiny_recipe), HERE)
+    seen = [batch.rows.tolist() for batch in running._loader()]
+    running.run()
+    lines = read_metrics(running.job.work / METRICS)
+    names = ["\n".join(running.corpus.names[rows]) for rows in seen]
+    assert [line["batch"] for line in lines] == [hashlib.sha256(text.encode()).hexdigest()[:8] for text in names]
+    assert len({line["batch"] for line in lines}) == len(lines)
