@@ -89,8 +89,8 @@ LAYOUTS |= {
         **{f"00000{n}.png": b"%d" % n for n in range(1, 5)},
     },
     "benchmarks/ph2": {
-        "PH2_dataset.txt": BARS
-        + "|| IMD003 ||          ||  0 || 0 |  T ||    4 ||\n|| IMD063 || Melanoma ||  2 || 2 | AT || 3  4 ||\n"
+        "PH2_dataset.txt": BARS + "|| IMD003 ||          ||  0 || 0 |  T ||    4 ||\n"
+        "|| IMD063 || Melanoma ||  2 || 2 | AT || 3  4 ||\n"
         "|| IMD009 ||          ||  7 || 0 |  T ||    4 ||\n\nLegends:\n  Name - Image filename (*.bmp)\n",
         "PH2_dataset.xlsx": b"PK",
         **{f"PH2 Dataset images/{n}/{n}_Dermoscopic_Image/{n}.bmp": b"1" for n in ("IMD003", "IMD009", "IMD063")},
@@ -112,7 +112,8 @@ LAYOUTS |= {
         **{f"images/{name}.jpg": name.encode() for name in ("abc", "def", "ghi")},
     },
     "benchmarks/mmt_09": {
-        "metadata.csv": "image,label_09,label_74,patient_id,lesion_id,age,thickness\nx.jpg,Basal Cell Carcinoma,word 2,P1,1,45,1.25\n"
+        "metadata.csv": "image,label_09,label_74,patient_id,lesion_id,age,thickness\n"
+        "x.jpg,Basal Cell Carcinoma,word 2,P1,1,45,1.25\n"
         "images\\y.jpg,6,Word 1,P1,2,NaN,\nz.jpg,rash,word 1,,,,3\n",
         "classes_74.txt": "".join(f"word {n}\n" for n in range(74)),
         **{f"images/{name}.jpg": name.encode() for name in "xyz"},

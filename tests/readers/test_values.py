@@ -50,3 +50,37 @@ def test_image_id__stays_or_becomes_safe_and_unlike_any_other() -> None:
     assert second.startswith("a_b-")
     assert first != second
     assert "." not in values.image_id("scan.2020.01", "scan.2020.01.jpg")
+
+
+@pytest.mark.parametrize(
+    ("delivered", "expected"),
+    [
+        ("3,5", 3.5),
+        (" -2.25 ", -2.25),
+        ("1e3", 1000.0),
+        ("NaN", None),
+        ("", None),
+        ("inf", None),
+        ("1,234.5", None),
+        ("x", None),
+    ],
+)
+def test_number__is_finite_or_null(delivered: str, expected: float | None) -> None:
+    found = values.number(pd.Series([delivered])).iloc[0]
+    assert math.isnan(found) if expected is None else found == expected
+
+
+@pytest.mark.parametrize(
+    ("delivered", "expected"), [("Yes", 1), ("TRUE", 1), ("X", 1), ("absent", 0), ("0.0", 0), ("maybe", None)]
+)
+def test_yes_no__is_one_zero_or_null(delivered: str, expected: int | None) -> None:
+    found = values.yes_no(pd.Series([delivered])).iloc[0]
+    assert pd.isna(found) if expected is None else found == expected
+
+
+def test_skin_type__takes_pairs_where_a_source_tells_no_more() -> None:
+    assert list(values.skin_type(pd.Series(["12", "34.0", "V-VI"]))) == ["I-II", "III-IV", "V-VI"]
+
+
+def test_split__keeps_words_that_are_none_so_that_they_can_be_refused() -> None:
+    assert list(values.split(pd.Series(["Training", "valid", "TEST", "holdout"]))) == ["train", "val", "test", "holdout"]
