@@ -94,7 +94,10 @@ def inspect_command(file: Path, keys: bool, as_json: bool, **chosen: Any) -> Non
             )
     for note in told["notes"]:
         click.echo(f"note: {note}")
-    click.echo(f"import: refused: {told['refused']}" if told["refused"] else "import: every key is accounted for")
+    if told["refused"]:
+        click.echo(f"import: refused: {told['refused']}")
+    elif told["keys"]:
+        click.echo("import: every key is accounted for")
 
 
 @command.command("import")

@@ -127,4 +127,4 @@ def _folder(path: Path) -> dict[str, Any]:
 
 
 def _ours(what: str, facts: dict[str, Any]) -> dict[str, Any]:
-    return {"what": what, "facts": facts, "parts": [], "keys": [], "notes": [], "refused": "it needs no import"}
+    return {"what": what, "facts": facts, "parts": [], "keys": [], "notes": ["it needs no import"], "refused": ""}

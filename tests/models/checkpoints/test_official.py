@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from panderm.core.errors import InputError
-from panderm.core.files import read_json
+from panderm.core.files import read_json, sha256_bytes
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.alignment import MaskedAlignment
 from panderm.models.checkpoints.options import ImportOptions
@@ -160,6 +160,13 @@ def test_import__fine_tuned_needs_its_task_and_classes(official: Any, tmp_path: 
     wrong["blocks.0.attn.relative_position_index"] = wrong["blocks.0.attn.relative_position_index"].T.contiguous()
     with pytest.raises(InputError, match=r"blocks\.0\.attn\.relative_position_index numbers the relative positions otherwise"):
         imported(tmp_path, wrong, task="pad_ufes")
+
+
+def test_import__fine_tuned_is_bound_to_the_split_it_may_be_judged_on(official: Any, tmp_path: Path) -> None:
+    (tmp_path / "split").mkdir()
+    (tmp_path / "split" / "split.parquet").write_bytes(b"rows")
+    folder = imported(tmp_path, official.fine_tuned_state(False), task="pad_ufes", split=tmp_path / "split")
+    assert load_task_model(folder).card.split_sha256 == sha256_bytes(b"rows")
 
 
 def test_import__replaces_no_folder_of_another_kind(official: Any, tmp_path: Path) -> None:
