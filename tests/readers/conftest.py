@@ -167,6 +167,55 @@ LAYOUTS |= {
         "Q2/2020/tiles/L1.png": b"9",
     },
 }
+ARCHIVE = "isic_id,benign_malignant,diagnosis,image_type,age_approx,sex,anatom_site_general,lesion_id,patient_id\n"
+LEVELS = "isic_id,diagnosis_1,diagnosis_2,diagnosis_3,diagnosis_confirm_type,image_type,lesion_id,acquisition_day,age_approx\n"
+SEVEN_POINTS = "case_num,diagnosis,seven_point_score,streaks,location,sex,clinic,derm\n"
+MASKS = "HAM10000_segmentations_lesion_tschandl"
+LAYOUTS |= {
+    "benchmarks/hiba": {
+        "metadata.csv": ARCHIVE + "ISIC_1,malignant,melanoma,dermoscopic,55.0,Female,head/neck,IL_1,IP_1\n"
+        "ISIC_2,benign,nevus,clinical: close-up,NaN,unknown,,IL_2,IP_1\nISIC_3,benign,melanoma,dermoscopic,,,,,\n"
+        "ISIC_4,,rash,dermoscopic,,,,,\nISIC_9,benign,nevus,dermoscopic,,,,,\n",
+        **{f"ISIC-images/ISIC_{n}.jpg": b"%d" % n for n in range(1, 6)},
+        "attribution.txt": "somebody",
+        "licenses/CC-0.txt": "text",
+    },
+    "benchmarks/bcn20000": {
+        "bcn20000_metadata_2024-12-27.csv": LEVELS + "ISIC_1,Malignant,x,Basal cell carcinoma,,dermoscopic,IL_1,,55\n"
+        "ISIC_2,Benign,Benign melanocytic proliferations,Nevus,,,IL_2,,85+\nISIC_3,Benign,,Scar,,,,,\nISIC_4,,,,,,,,\n",
+        **{f"ISIC-images/ISIC_{n}.jpg": b"%d" % n for n in range(1, 5)},
+    },
+    "benchmarks/mskcc": {
+        "ISIC_2020_Training_GroundTruth.csv": "image_name,patient_id,sex,age_approx,diagnosis,benign_malignant,target\n"
+        "ISIC_1,IP_1,male,45.0,melanoma,malignant,1\nISIC_2,IP_1,male,45.0,unknown,benign,0\nISIC_3,IP_2,,,nevus,benign,1\n",
+        "ISIC_2020_Training_More.csv": "image_name,anatom_site_general_challenge\nISIC_2,torso\nISIC_1,torso\n",
+        **{f"train/ISIC_{n}.jpg": b"%d" % n for n in range(1, 4)},
+    },
+    "benchmarks/sddi1": {
+        "metadata.csv": LEVELS + "ISIC_1,Benign,,Nevus,histopathology,dermoscopic,IL_1,90,40\n"
+        "ISIC_2,Benign,,Nevus,,dermoscopic,IL_1,1,40\nISIC_3,Benign,,Nevus,histopathology,dermoscopic,IL_2,1,\n",
+        **{f"ISIC-images/ISIC_{n}.jpg": b"%d" % n for n in range(1, 4)},
+    },
+    "benchmarks/derm7pt_d": {
+        "meta/meta.csv": SEVEN_POINTS + "1,Melanoma (in situ),5,irregular,back,female,NEL/n1.jpg,NEL/d1.jpg\n"
+        "2,clark nevus,1,absent,,male,NEL/N2.JPG,NEL/d2.jpg\n3,wart,0,absent,,,NEL/n3.jpg,NEL/d3.jpg\n",
+        "meta/train_indexes.csv": "indexes\n0\n",
+        "meta/test_indexes.csv": "indexes\n1\n2\n",
+        **{f"images/NEL/{kind}{n}.jpg": b"%d" % n for n in range(1, 4) for kind in "nd"},
+    },
+    "benchmarks/isic2018_seg": {
+        **{f"ISIC2018_Task1-2_Training_Input/ISIC_{n}.jpg": b"%d" % n for n in range(1, 4)},
+        **{f"ISIC2018_Task1_Training_GroundTruth/ISIC_{n}_segmentation.png": b"m" for n in (1, 2, 7)},
+        "ISIC2018_Task1-2_Training_Input/ISIC_1_superpixels.png": b"s",
+    },
+    "benchmarks/ham10000_seg": {
+        "HAM10000_metadata.csv": "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
+        "HAM_1,ISIC_1,nv,histo,45.0,male,back\nHAM_2,ISIC_2,mel,histo,,unknown,\n",
+        **{f"HAM10000_images_part_1/ISIC_{n}.jpg": b"%d" % n for n in (1, 2, 3)},
+        **{f"{MASKS}/ISIC_{n}_segmentation.png": b"m" for n in (1, 3, 7)},
+    },
+}
+LAYOUTS["benchmarks/derm7pt_c"] = LAYOUTS["benchmarks/derm7pt_d"]
 LAYOUTS["benchmarks/mmt_74"] = LAYOUTS["benchmarks/mmt_09"]
 LAYOUTS["benchmarks/tbp_screening"] = LAYOUTS["benchmarks/tbp_risk"]
 LAYOUTS["hop"] = LAYOUTS["mym"]
