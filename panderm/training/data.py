@@ -6,6 +6,7 @@ resumed in the middle of an epoch, or run with other workers, sees the same batc
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,7 +217,16 @@ def collate(samples: list[Sample]) -> Batch:
 
 
 def _quiet_worker(_number: int) -> None:
-    """Leave stopping to the process that owns the loader, and do not compete with it for cores."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Leave stopping to the process that owns the loader, and do not compete with it for cores.
+
+    Slurm sends SIGTERM to every process of a job. The owner then finishes its step, for which it may need this one.
+    """
+    owner = os.getppid()
+
+    def end_if_alone(*_signal: object) -> None:
+        if os.getppid() != owner:
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, end_if_alone)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -53,11 +53,11 @@ def shard(model: MaskedAlignment, place: Place, compiled: bool = False) -> None:
 def replicate(student: nn.Module, place: Place) -> nn.Module:
     """Return the network wrapped so that its gradients are means over all processes (DDP).
 
-    Every parameter takes part in every step, so nothing has to be searched for; gradients are views of the buckets that
-    travel, which saves a copy of each.
+    Every parameter takes part in every step, so nothing has to be searched for; buffers are constants, so they stay at home;
+    gradients are views of the buckets that travel, which saves a copy of each.
     """
     devices = [place.device.index] if place.device.type == "cuda" else None
-    return DistributedDataParallel(student, device_ids=devices, gradient_as_bucket_view=True)
+    return DistributedDataParallel(student, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def whole(tensor: Tensor) -> Tensor:
