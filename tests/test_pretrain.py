@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ import pytest
 from PIL import Image
 
 from panderm import pretrain
-from panderm.core.errors import InputError, Refused, TrainingFailed
+from panderm.cli.main import main
+from panderm.core.errors import ConfigError, InputError, Refused, TrainingFailed
 from panderm.core.files import read_json, write_json
 from panderm.core.record import Record
 from panderm.core.tables import CORPUS, write_table
 from panderm.imaging.shards import ShardWriter
-from panderm.training.orphans import marked
+from panderm.training.launch import TrainingStopped
+from panderm.training.metrics import read_metrics
+from panderm.training.orphans import holding, marked
 
 ROOT = Path(__file__).parents[1]
 RECIPE = {
@@ -63,15 +68,20 @@ def run(folder: Path, out: str = "out", work: str = "work", on_line: Callable[[s
     )
 
 
+def signal_workers(work: Path, number: signal.Signals) -> None:
+    """Send a signal to every training process of a launch in ``work``, not to its torchrun."""
+    for pid in marked(work):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"pretrain_worker" in command and b"torch.distributed.run" not in command:
+            os.kill(pid, number)
+
+
 def kill_at(step: int, work: Path) -> Callable[[str], None]:
-    """Return a listener that kills every training process (not torchrun) with SIGKILL when ``step`` is told."""
+    """Return a listener that kills every training process with SIGKILL when ``step`` is told."""
 
     def listen(line: str) -> None:
         if line.startswith(f"step {step}/"):
-            for pid in marked(work):
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if b"pretrain_worker" in command and b"torch.distributed.run" not in command:
-                    os.kill(pid, signal.SIGKILL)
+            signal_workers(work, signal.SIGKILL)
 
     return listen
 
@@ -179,3 +189,82 @@ def test_run__a_missing_weights_file_is_refused_before_anything_starts(workspace
     with pytest.raises(InputError, match=r"weights nowhere.safetensors are missing; put the file there"):
         run(workspace, overrides=overrides)
     assert no_training == []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_run__two_machines_train_as_one_stop_together_and_go_on(workspace: Path) -> None:
+    """Two torchruns of one process each on this machine. A SIGTERM to the second stops both; the state is saved once."""
+    place, port = workspace / "work" / "pretrain", free_port()
+
+    def both(listen: Callable[[str], None]) -> tuple[Record | str, str]:
+        there = {"overrides": RECIPE, "device": "cpu", "threads": 1, "nodes": 2, "endpoint": f"127.0.0.1:{port}"}
+        second = pretrain.Config.parse(there | {"node_rank": 1})
+        with ThreadPoolExecutor(1) as pool:
+            joining = pool.submit(pretrain.join, second, workspace / "corpus", workspace / "out", workspace / "work", str)
+            try:
+                first: Record | str = run(workspace, on_line=listen, **there | {"node_rank": 0})
+            except TrainingStopped as stop:
+                first = str(stop)
+            error = joining.exception()
+        assert error is None or isinstance(error, TrainingStopped), error
+        return first, str(error or "")
+
+    def preempt(line: str) -> None:
+        if line.startswith("step 5/"):
+            signal_workers(place / "nodes" / "1", signal.SIGTERM)
+
+    assert all("asked to stop and saved its state" in str(end) for end in both(preempt))
+    (saved,) = place.glob("states/*/state.json")
+    assert 5 <= read_json(saved)["step"] <= 7
+    lines: list[str] = []
+    record, error = both(lines.append)
+    assert isinstance(record, Record)
+    assert not error
+    assert any(line.startswith("going on after step") for line in lines)
+    assert (record.counts["steps"], record.config["processes"]) == (12, 2)
+    seen = read_metrics(workspace / "out" / "metrics.jsonl")
+    assert [line["step"] for line in seen] == list(range(1, 13))
+    assert len({line["batch"] for line in seen}) == 12
+    second = pretrain.Config.parse({"overrides": RECIPE, "nodes": 2, "node_rank": 1, "endpoint": "127.0.0.1:1"})
+    pretrain.join(second, workspace / "corpus", workspace / "out", workspace / "work", lines.append)
+    assert lines[-1] == "the encoder already belongs to exactly this recipe and corpus; nothing to do"
+
+
+def test_run__is_for_the_machine_that_leads(workspace: Path, no_training: list[str]) -> None:
+    with pytest.raises(ConfigError, match="this is machine 1 of 2, but machine 0 leads"):
+        run(workspace, nodes=2, node_rank=1, endpoint="127.0.0.1:1")
+    assert no_training == []
+
+
+def test_run__another_living_training_is_not_set_aside(workspace: Path, no_training: list[str]) -> None:
+    place = interrupted(workspace, corpus_sha256="0" * 64)
+    with holding(place), pytest.raises(Refused, match="is in use by a training"):
+        run(workspace)
+    assert (place / "states" / "00000003").is_dir()
+    assert no_training == []
+
+
+def test_identity__does_not_depend_on_how_a_training_is_spread(workspace: Path) -> None:
+    ways = ({}, {"parallel": "fsdp", "processes": 8}, {"nodes": 2, "node_rank": 0, "endpoint": "a:1", "workers": 3})
+    configs = [pretrain.Config.parse({"overrides": RECIPE} | way) for way in ways]
+    one, *others = [pretrain._identity(config, workspace / "corpus") for config in configs]
+    assert all(other == one for other in others)
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 0), (["--status-when-stopped", "75"], 75)])
+def test_command__ends_as_asked_after_a_stop(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], status: int
+) -> None:
+    def stopped(*_args: object, **_kwargs: object) -> None:
+        raise TrainingStopped("the training was asked to stop and saved its state")
+
+    monkeypatch.setattr(pretrain, "run", stopped)
+    with pytest.raises(SystemExit) as end:
+        main(["--workspace", str(workspace), "pretrain", *arguments])
+    assert end.value.code == status

@@ -49,4 +49,4 @@ def command(preset: str | None, restart: bool, status_when_stopped: int, assignm
             pretrain.join(config, layout.corpus, layout.pretrained, layout.work, on_line=click.echo)
     except TrainingStopped as stop:
         click.echo(f"panderm: {stop}", err=True)
-        raise click.exceptions.Exit(status_when_stopped) from stop
+        raise SystemExit(status_when_stopped) from stop  # click would turn its own Exit into a return value
