@@ -87,9 +87,13 @@ def spread(frame: pd.DataFrame, column: str, count: int, seed: int) -> pd.DataFr
 def nearest_neighbours(
     train: NDArray[np.float32], targets: NDArray[np.int64], val: NDArray[np.float32], classes: int
 ) -> NDArray[np.float64]:
-    """Return each class's share (M, C) of the votes for ``val`` (M, D), cast by the most similar rows of ``train`` (N, D)."""
-    ours, theirs = (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in (val, train))
-    cosines = (ours @ theirs.T).astype(np.float64)
+    """Return each class's share (M, C) of the votes for ``val`` (M, D), cast by the most similar rows of ``train`` (N, D).
+
+    What all images have in common is taken out first; in a young encoder it is nearly everything.
+    """
+    mean = train.mean(axis=0, dtype=np.float64)
+    ours, theirs = (_unit(part - mean) for part in (val, train))
+    cosines = ours @ theirs.T
     voting = min(NEIGHBOURS, max(1, len(train) // (2 * classes)))
     nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :voting]
     best = np.take_along_axis(cosines, nearest, axis=1)
@@ -99,6 +103,11 @@ def nearest_neighbours(
         votes[np.arange(len(val)), targets[nearest[:, column]]] += weight[:, column]
     shares: NDArray[np.float64] = votes / votes.sum(axis=1, keepdims=True)
     return shares
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    unit: NDArray[np.float64] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def balanced_accuracy(labels: Labelled, features: NDArray[np.float32]) -> float:

@@ -39,7 +39,7 @@ LOOK_COST, PROBE_COST = 0.93, 0.36
 """Computation of an image in a look (all patches, half of them with regressor, teacher) and in a probe (all patches), over
 that of an image in training: (122.2 + 73.2 + 123.3) and 122.2 of 342.9 GFLOPs with the large preset."""
 
-_LEAST_LOOKS, _LEAST_PROBES = 5, 3
+_LEAST_LOOKS, _LEAST_PROBES, _LEAST_PROBED = 5, 3, 48
 _NEVER = 2**31 - 1  # an epoch that no training reaches: its crops and masks are the fixed ones of the looks
 _BATCH = 64  # images a forward pass; no gradients are kept, so this fits wherever training does
 
@@ -93,7 +93,7 @@ class Watcher:
         self.steps_per_epoch = steps_per_epoch
         self.warmup = recipe.optimisation.warmup_epochs * steps_per_epoch
         self.rows = _fixed_rows(corpus.modalities, min(config.images, max(2, len(corpus) // 8)) if config.images else 0)
-        self.tasks = _tasks(config, sources.splits)
+        self.tasks = _tasks(config, sources.splits, max(_LEAST_PROBED, min(config.probe_images, len(corpus) // 4)))
         trained = self.steps * recipe.optimisation.batch
         probed = sum(len(task.frame) for task in self.tasks)
         self.every = self._interval(config.every_epochs, config.share / 2 * trained, LOOK_COST * len(self.rows), _LEAST_LOOKS)
@@ -242,10 +242,10 @@ def _fixed_rows(modalities: NDArray[np.str_], count: int) -> NDArray[np.int64]:
     return spread(frame, "modality", count, seed=0).index.to_numpy(dtype=np.int64)
 
 
-def _tasks(config: WatchConfig, splits: Path | None) -> list[Labelled]:
+def _tasks(config: WatchConfig, splits: Path | None, images: int) -> list[Labelled]:
     if splits is None:
         return []
-    chosen = (labelled(splits, task, config.probe_images) for task in probed_tasks(splits, config.probe_tasks))
+    chosen = (labelled(splits, task, images) for task in probed_tasks(splits, config.probe_tasks))
     return [task for task in chosen if task is not None]
 
 

@@ -22,7 +22,8 @@ class WatchConfig(FrozenConfig):
             the effective rank cannot exceed it, and in 64 images of a modality a neighbour is no accident).
         probe_every_epochs: epochs between two probes; 0 follows from ``share``.
         probe_images: labelled images of each task, two thirds of them of its training split, one third of its validation
-            split; never a test image (256: about 5 points of balanced accuracy either way on one task, 2 on ten).
+            split, never a test image; at most a quarter of the corpus (256: a standard error of about 5 points of balanced
+            accuracy on one task, 2 on ten).
         probe_tasks: which tasks are probed; by default every diagnosis task that has splits; an empty list turns it off.
     """
 
