@@ -144,7 +144,16 @@ def _model_card(plan: Plan, options: ImportOptions, task: str, classes: tuple[st
         encoder_sha256="",
         weights=WEIGHTS["fine_tuning"],
         weights_sha256="",
-        split_sha256=sha256_file(split / "split.parquet") if split else "",
+        split_sha256=_split_sha256(split),
         config=config,
         licence=options.terms(plan.layout),
     )
+
+
+def _split_sha256(split: Path | None) -> str:
+    if split is None:
+        return ""
+    table = split / "split.parquet"
+    if not table.is_file():
+        raise InputError(f"{table} is missing; name the folder of the task's split, or run `panderm curate` first")
+    return sha256_file(table)

@@ -163,6 +163,8 @@ def test_import__fine_tuned_needs_its_task_and_classes(official: Any, tmp_path: 
 
 
 def test_import__fine_tuned_is_bound_to_the_split_it_may_be_judged_on(official: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"split\.parquet is missing"):
+        imported(tmp_path, official.fine_tuned_state(False), task="pad_ufes", split=tmp_path / "split")
     (tmp_path / "split").mkdir()
     (tmp_path / "split" / "split.parquet").write_bytes(b"rows")
     folder = imported(tmp_path, official.fine_tuned_state(False), task="pad_ufes", split=tmp_path / "split")
