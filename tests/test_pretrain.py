@@ -24,6 +24,8 @@ from panderm.imaging.shards import ShardWriter
 from panderm.training.launch import TrainingStopped
 from panderm.training.metrics import read_metrics
 from panderm.training.orphans import holding, marked
+from panderm.training.place import ALONE
+from panderm.training.pretrain_worker import Job, Pretraining
 
 ROOT = Path(__file__).parents[1]
 RECIPE = {
@@ -106,6 +108,7 @@ def test_run__killed_and_run_again_ends_as_if_nothing_had_happened(workspace: Pa
         "encoder.json",
         "regressor.safetensors",
         "metrics.jsonl",
+        "watch.jsonl",
         "curves.png",
         "record.json",
     }
@@ -198,42 +201,34 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-def test_run__two_machines_train_as_one_stop_together_and_go_on(workspace: Path) -> None:
-    """Two torchruns of one process each on this machine. A SIGTERM to the second stops both; the state is saved once."""
-    place, port = workspace / "work" / "pretrain", free_port()
+def test_run__two_machines_train_as_one_and_stop_together(workspace: Path) -> None:
+    """Two torchruns of one process each on this machine. A SIGTERM to all of the second's processes stops both."""
+    place, lines = workspace / "work" / "pretrain", []
+    there = {"overrides": RECIPE, "device": "cpu", "threads": 1, "nodes": 2, "endpoint": f"127.0.0.1:{free_port()}"}
+    second = pretrain.Config.parse(there | {"node_rank": 1})
 
-    def both(listen: Callable[[str], None]) -> tuple[Record | str, str]:
-        there = {"overrides": RECIPE, "device": "cpu", "threads": 1, "nodes": 2, "endpoint": f"127.0.0.1:{port}"}
-        second = pretrain.Config.parse(there | {"node_rank": 1})
-        with ThreadPoolExecutor(1) as pool:
-            joining = pool.submit(pretrain.join, second, workspace / "corpus", workspace / "out", workspace / "work", str)
-            try:
-                first: Record | str = run(workspace, on_line=listen, **there | {"node_rank": 0})
-            except TrainingStopped as stop:
-                first = str(stop)
-            error = joining.exception()
-        assert error is None or isinstance(error, TrainingStopped), error
-        return first, str(error or "")
+    def join() -> None:
+        pretrain.join(second, workspace / "corpus", workspace / "out", workspace / "work", lines.append)
 
     def preempt(line: str) -> None:
         if line.startswith("step 5/"):
             signal_workers(place / "nodes" / "1", signal.SIGTERM)
 
-    assert all("asked to stop and saved its state" in str(end) for end in both(preempt))
+    with ThreadPoolExecutor(1) as pool:
+        joining = pool.submit(join)
+        with pytest.raises(TrainingStopped, match="asked to stop and saved its state"):
+            run(workspace, on_line=preempt, **there | {"node_rank": 0})
+        with pytest.raises(TrainingStopped, match="asked to stop and saved its state"):
+            joining.result()
     (saved,) = place.glob("states/*/state.json")
     assert 5 <= read_json(saved)["step"] <= 7
-    lines: list[str] = []
-    record, error = both(lines.append)
-    assert isinstance(record, Record)
-    assert not error
-    assert any(line.startswith("going on after step") for line in lines)
+    Pretraining(Job.parse(read_json(place / "job.json")), ALONE).run()  # one process goes on with what two have begun
+    join()
+    assert lines[-1] == "the encoder already belongs to exactly this recipe and corpus; nothing to do"
+    record = run(workspace, **there | {"node_rank": 0})
     assert (record.counts["steps"], record.config["processes"]) == (12, 2)
     seen = read_metrics(workspace / "out" / "metrics.jsonl")
     assert [line["step"] for line in seen] == list(range(1, 13))
-    assert len({line["batch"] for line in seen}) == 12
-    second = pretrain.Config.parse({"overrides": RECIPE, "nodes": 2, "node_rank": 1, "endpoint": "127.0.0.1:1"})
-    pretrain.join(second, workspace / "corpus", workspace / "out", workspace / "work", lines.append)
-    assert lines[-1] == "the encoder already belongs to exactly this recipe and corpus; nothing to do"
 
 
 def test_run__is_for_the_machine_that_leads(workspace: Path, no_training: list[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from panderm.core.errors import Refused, TrainingFailed
-from panderm.training.launch import launch
+from panderm.training.launch import STATUS_STOPPED, TrainingStopped, _judge, launch, worker_main
 from panderm.training.orphans import holding, mark, marked, reap
 
 Toy = Callable[[str], str]
@@ -127,3 +127,24 @@ def test_reap__kills_what_ignores_sigterm(tmp_path: Path) -> None:
     deaf.stdout.readline()
     reap(tmp_path, grace=0.3)
     assert deaf.wait(5) == -signal.SIGKILL
+
+
+def test_judge__a_worker_that_stopped_on_request_is_no_failure(tmp_path: Path) -> None:
+    """Its own status, as torchrun answers 1 for everything, tells a machine that was not asked itself."""
+    log = tmp_path / "train.log"
+    log.write_text("stopped after step 5\nE1124 01:00:00.000000 7 api.py:1] failed (exitcode: 75)\n  exitcode  : 75 (pid: 9)\n")
+    _judge(1, log, 0)
+    log.write_text(log.read_text().replace("75", "9"))
+    with pytest.raises(TrainingFailed, match="ended with status 9"):
+        _judge(1, log, 0)
+
+
+def test_worker_main__ends_with_the_status_of_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_config: Path) -> None:
+        raise TrainingStopped("stopped")
+
+    monkeypatch.setattr("sys.argv", ["worker", "job.json"])
+    monkeypatch.setattr("panderm.training.launch.die_with_parent", lambda _parent: None)
+    with pytest.raises(SystemExit) as end:
+        worker_main(stopped)
+    assert end.value.code == STATUS_STOPPED
