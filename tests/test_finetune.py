@@ -175,3 +175,18 @@ def test_run__fine_tuning_without_validation_keeps_the_last_epoch(make_task_worl
     assert record.values["epoch"] == 2
     assert record.values["monitor"].startswith("none: the last epoch")
     assert load_task_model(world.root / "model").card.relative_position_bias
+
+
+def test_run__an_imported_encoder_serves_and_passes_on_its_terms(make_task_world: World) -> None:
+    from panderm.models.checkpoints.export import export_checkpoint
+    from panderm.models.checkpoints.options import ImportOptions
+    from panderm.models.checkpoints.write import import_checkpoint
+
+    world = make_task_world()
+    export_checkpoint(world.encoder, "timm", world.root / "vit.safetensors")
+    options = ImportOptions(heads=2, licence="CC-BY-NC-ND-4.0")
+    import_checkpoint(world.root / "vit.safetensors", world.root / "imported", options, say=[].append)
+    world.encoder = world.root / "imported"
+    run(world, protocol="linear_probe")
+    assert load_model_card(world.root / "model").licence == "CC-BY-NC-ND-4.0"
+    assert load_task_model(world.root / "model", world.encoder).head is not None
