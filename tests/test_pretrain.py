@@ -4,14 +4,16 @@ import io
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from panderm import pretrain
@@ -88,9 +90,25 @@ def kill_at(step: int, work: Path) -> Callable[[str], None]:
     return listen
 
 
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    """Let the stage train without torchrun, which saves the start of three processes."""
+
+    def launch(_module: str, job: Path, *_args: object, **_kwargs: object) -> None:
+        Pretraining(Job.parse(read_json(job)), ALONE).run()
+
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("panderm.training.launch.launch", launch)
+        torch.set_num_threads(1)
+        yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.slow
 def test_run__killed_and_run_again_ends_as_if_nothing_had_happened(workspace: Path) -> None:
-    whole = run(workspace, "whole", "work-whole", workers=0)
+    with in_this_process():
+        whole = run(workspace, "whole", "work-whole", workers=0)
     place = workspace / "work" / "pretrain"
     with pytest.raises(TrainingFailed, match="ended by SIGKILL"):
         run(workspace, state_steps=3, on_line=kill_at(8, place))
