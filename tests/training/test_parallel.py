@@ -68,7 +68,7 @@ def runs(shared_corpus: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.Temp
         where["work"].mkdir()
         return Job(**made, **where, **({"threads": 1, "device": "cpu", "workers": 0, "parallel": "fsdp"} | settings))
 
-    jobs = {name: job(name) for name in ("alone", "fsdp", "parted", "handed")}
+    jobs = {name: job(name, checkpointing=name == "handed") for name in ("alone", "fsdp", "parted", "handed")}
     jobs |= {"ddp": job("ddp", parallel="ddp", workers=1), "broken": job("broken", state_steps=1)}
     Pretraining(jobs["alone"], ALONE).run()
     _stop_alone(jobs["handed"], 3)
@@ -90,7 +90,7 @@ def _stop_alone(job: Job, step: int) -> None:
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp", "handed"])
 def test_two_processes__see_the_batches_and_give_the_losses_of_one(runs: Runs, name: str) -> None:
-    """``handed`` is done by one process to step 3, by two with shards to step 8, and by one again."""
+    """``handed`` is done by one process to step 3, by two with shards to step 8, and by one again, with checkpointing."""
     alone, shared = (read_metrics(runs[key].work / METRICS) for key in ("alone", name))
     assert [line["batch"] for line in alone] == [line["batch"] for line in shared]
     for figure in ("loss", "grad_norm"):
