@@ -31,6 +31,7 @@ def write_card(task: Benchmark, rows: Rows, encoder: EncoderCard, fitted: Fitted
         weights_sha256=sha256_file(folder / fitted.weights),
         split_sha256=rows.sha256,
         config=fitted.settings,
+        licence=encoder.licence,
     )
     save_card(folder, card)
     return card
