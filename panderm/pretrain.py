@@ -17,6 +17,7 @@ from panderm.core.config import FrozenConfig
 from panderm.core.errors import ConfigError
 from panderm.core.files import building_folder, read_json, recover_folder, sha256_file, sha256_json, write_json, write_text
 from panderm.core.record import RECORD_NAME, Record
+from panderm.training.watch_config import WatchConfig
 
 if TYPE_CHECKING:
     from panderm.training.nodes import Nodes
@@ -51,6 +52,7 @@ class Config(FrozenConfig):
         state_seconds: time between two resume states (300: at most five minutes are lost).
         state_steps: steps between two resume states, 0 for time alone.
         tell_seconds: time between two lines of progress.
+        watch: what is looked at on the way (``panderm/training/watch_config.py``); changes no weight.
         restart: throw away what an interrupted run with other settings left, and train again even if the output is complete.
     """
 
@@ -69,6 +71,7 @@ class Config(FrozenConfig):
     state_seconds: float = Field(default=300, gt=0)
     state_steps: int = Field(default=0, ge=0)
     tell_seconds: float = Field(default=10, ge=0)
+    watch: WatchConfig = WatchConfig()
     restart: bool = False
 
     def recipe(self) -> Recipe:
@@ -92,7 +95,15 @@ class Config(FrozenConfig):
         return find_nodes(self.nodes, self.node_rank, self.endpoint)
 
 
-def run(config: Config, corpus: Path, data: Path, out: Path, work: Path, on_line: Say | None = None) -> Record:
+def run(
+    config: Config,
+    corpus: Path,
+    data: Path,
+    out: Path,
+    work: Path,
+    on_line: Say | None = None,
+    splits: Path | None = None,
+) -> Record:
     """Train an encoder on the corpus; of several machines this is for machine 0, the others :func:`join`.
 
     Args:
@@ -101,7 +112,8 @@ def run(config: Config, corpus: Path, data: Path, out: Path, work: Path, on_line
         data: the published datasets.
         out: the encoder folder (docs/architecture.md); replaced whole, only by a finished training.
         work: resume states, logs and metrics with their timing go to ``work/pretrain``.
-        on_line: gets each line of progress; by default they are printed.
+        on_line: gets each line of progress, warnings with ``warning: `` in front; by default they are printed.
+        splits: folder of the tasks' splits, whose training and validation images the probe looks at; none without.
 
     Returns:
         The record; that of the former run if the output already belongs to exactly this recipe and corpus.
@@ -125,7 +137,8 @@ def run(config: Config, corpus: Path, data: Path, out: Path, work: Path, on_line
     place = work / STAGE
     make_room(place, identity, config.restart, say)
     if not (place / "final").is_dir():
-        _train(config, recipe, identity["corpus_sha256"], corpus, data, place, say)
+        sources = {"corpus": corpus, "data": data, "splits": splits}
+        _train(config, recipe, identity["corpus_sha256"], sources, place, say)
     record = _publish(config, identity, place, out)
     clear(place)
     return record
@@ -203,7 +216,7 @@ def _finished(out: Path, identity: str) -> Record | None:
     return record if same and sha256_file(weights) == record.hashes.get("encoder") else None
 
 
-def _train(config: Config, recipe: Recipe, corpus_sha256: str, corpus: Path, data: Path, place: Path, say: Say) -> None:
+def _train(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, Path | None], place: Path, say: Say) -> None:
     from panderm.training.launch import TrainingStopped, launch
     from panderm.training.pretrain_worker import Job
 
@@ -212,9 +225,8 @@ def _train(config: Config, recipe: Recipe, corpus_sha256: str, corpus: Path, dat
     job = Job(
         recipe=recipe.model_copy(update={"teacher": teacher, "start": recipe.start and recipe.start.placed()}),
         preset=config.preset,
-        corpus=corpus.resolve(),
         corpus_sha256=corpus_sha256,
-        data=data.resolve(),
+        **{name: folder.resolve() for name, folder in sources.items() if folder},
         work=place.resolve(),
         device=config.device,
         workers=config.workers,
@@ -225,6 +237,7 @@ def _train(config: Config, recipe: Recipe, corpus_sha256: str, corpus: Path, dat
         state_seconds=config.state_seconds,
         state_steps=config.state_steps,
         tell_seconds=config.tell_seconds,
+        watch=config.watch,
     )
     write_json(place / _JOB, job.model_dump(mode="json"))
     launch("panderm.training.pretrain_worker", place / _JOB, config.processes, place / _LOG, say, nodes=config.place())
@@ -237,8 +250,9 @@ def _publish(config: Config, identity: dict[str, Any], place: Path, out: Path) -
     from panderm.training.curves import draw_curves
     from panderm.training.metrics import mean_loss, read_metrics, without_timing
     from panderm.training.pretrain_worker import FINAL, FINAL_NAME, METRICS, REGRESSOR_NAME
+    from panderm.training.watch import WATCH, last_figures
 
-    final, lines = place / FINAL, read_metrics(place / METRICS)
+    final, lines, looks = place / FINAL, read_metrics(place / METRICS), read_metrics(place / WATCH)
     card = load_card(final)
     record = Record(
         stage=STAGE,
@@ -254,6 +268,7 @@ def _publish(config: Config, identity: dict[str, Any], place: Path, out: Path) -
             "teacher": card.teacher,
             "loss_first": mean_loss(lines[:_ENDS]),
             "loss_last": mean_loss(lines[-_ENDS:]),
+            **last_figures(looks),
         },
         config={
             "preset": config.preset,
@@ -266,6 +281,7 @@ def _publish(config: Config, identity: dict[str, Any], place: Path, out: Path) -
         for name in (WEIGHTS_NAME, CARD_NAME, REGRESSOR_NAME):
             shutil.copyfile(final / name, folder / name)
         write_text(folder / METRICS, without_timing(lines))
-        draw_curves(lines, folder / "curves.png")
+        write_text(folder / WATCH, without_timing(looks))
+        draw_curves(lines, folder / "curves.png", looks)
         record.save(folder)
     return record

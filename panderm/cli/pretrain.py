@@ -44,7 +44,8 @@ def command(preset: str | None, restart: bool, status_when_stopped: int, assignm
     config = stage_config(pretrain.Config, "pretrain", layout, (*named, *assignments))
     try:
         if config.place().first:
-            print_record(pretrain.run(config, layout.corpus, layout.data, layout.pretrained, layout.work, on_line=click.echo))
+            folders = (layout.corpus, layout.data, layout.pretrained, layout.work)
+            print_record(pretrain.run(config, *folders, on_line=click.echo, splits=layout.splits))
         else:
             pretrain.join(config, layout.corpus, layout.pretrained, layout.work, on_line=click.echo)
     except TrainingStopped as stop:

@@ -64,9 +64,14 @@ class Layout:
         """Curate's output: ``corpus.parquet``, ``exclusions.parquet``, ``record.json``."""
         return self.artifacts / "corpus"
 
+    @property
+    def splits(self) -> Path:
+        """Curate's output for all tasks, a folder each."""
+        return self.artifacts / "splits"
+
     def split(self, task: str) -> Path:
         """Curate's output for a task: ``split.parquet``, ``record.json``."""
-        return self.artifacts / "splits" / task
+        return self.splits / task
 
     @property
     def pretrained(self) -> Path:

@@ -153,7 +153,7 @@ class Watcher:
         line["warnings"] = [sentence for _, sentence in raised]
         self._former.append(line)
         self._log.add(line | {"seconds": round(spent, 4)})
-        self._log.flush()
+
         for kind, sentence in raised:
             if kind not in before:
                 self.teller.say(f"warning: {sentence}")
@@ -225,6 +225,18 @@ class Watcher:
         full[index.to(full.device)] = mine[: len(index)]
         found: NDArray[np.float32] = (self.place.mean(full) * self.place.world).cpu().numpy()
         return found
+
+
+def last_figures(looks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a record says of the looks (lines of ``watch.jsonl``): the newest figures, and what was wrong at the end."""
+    figures: dict[str, Any] = {}
+    for look in looks:
+        figures |= {name: look[name] for name in ("feature_std", "effective_rank") if name in look}
+        figures |= {name: look[name] for name in ("neighbour_within", "neighbour_across") if look.get(name) is not None}
+        figures |= {f"loss_{name}": value for name, value in look.get("by_modality", {}).items()}
+        figures |= {"probe_balanced_accuracy": look["probe_mean"]} if "probe_mean" in look else {}
+        figures |= {f"probe_{name}": value for name, value in look.get("probe", {}).items()}
+    return figures | {"warnings": looks[-1]["warnings"] if looks else []}
 
 
 def _share(count: int, place: Place) -> NDArray[np.int64]:
