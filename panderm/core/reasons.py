@@ -14,7 +14,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"  # the file has more bytes than any camera writes
     TRUNCATED = "truncated"  # the data break off or are damaged
     UNREADABLE = "unreadable"  # the file system would not give the bytes
-    BAD_MASK = "bad_mask"  # a mask that is missing, empty, of another size than its image, or of no image
+    BAD_MASK = "bad_mask"  # a mask that is empty, of another size than its image, or of no image; and its image
     DUPLICATE_BYTES = "duplicate_bytes"  # the same bytes as another file of this dataset
     UNEXPECTED_FILE = "unexpected_file"  # not part of the native layout
     NO_METADATA = "no_metadata"  # an image that no metadata row names
@@ -26,4 +26,4 @@ class Reason(StrEnum):
     BAD_METADATA = "bad_metadata"  # the metadata file itself cannot be read
     BAD_VALUE = "bad_value"  # a value that the task cannot do without is missing or impossible
     HELD_OUT = "held_out"  # belongs to the benchmark's held-out institutions, so no source may use it
-    OUT_OF_SCOPE = "out_of_scope"  # outside the benchmark's institutions
+    OUT_OF_SCOPE = "out_of_scope"  # good, but not what the task asks for: institution, modality, diagnosis, no mask
