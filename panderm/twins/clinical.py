@@ -89,22 +89,29 @@ TWINS: dict[str, Twin] = {
         form="BMP",
     ),
     "med_node": Twin("clinical", {"naevus": 60, "melanoma": 50}, _melanoma_looks, (120, 90), lambda n, _: f"{n}"),
-    "dermnet": Twin("clinical", _each("dermnet", 6), condition_looks, _SMALL, lambda n, label: f"{_slug(label)}-{n}"),
+    "dermnet": Twin(
+        "clinical", _each("dermnet", 6), condition_looks, _SMALL, lambda n, label: f"{_slug(label)}-{n}", one_camera=0.7
+    ),
     "fitzpatrick17k": Twin(
         "clinical",
-        _each("fitzpatrick17k", 3),
+        _each("fitzpatrick17k", 5),
         condition_looks,
         (72, 72),
         lambda n, _: hashlib.md5(str(n).encode(), usedforsecurity=False).hexdigest(),
+        least=3,
+        one_camera=0.7,
     ),
-    "sd_128": Twin("clinical", dict.fromkeys(_FOLDERS, 3), condition_looks, (72, 72), lambda n, _: f"{n:06d}"),
+    "sd_128": Twin(
+        "clinical", dict.fromkeys(_FOLDERS, 7), condition_looks, (64, 64), lambda n, _: f"{n:06d}", least=4, one_camera=0.7
+    ),
     "patch16": Twin(
         "dermatopathology",
-        _each("patch16", 8),
+        _each("patch16", 10),
         _tissue_looks,
         (96, 96),
-        lambda n, label: f"{label}_ws_{n // 8 % 29}_{n}",
+        lambda n, label: f"{label}_ws_{n // 8 % 12}_{n}",
         least=4,
+        one_camera=0.7,
     ),
 }
 """Task -> what its twin holds."""

@@ -19,6 +19,12 @@ _FINE = tuple(f"{_BROAD[n % len(_BROAD)]} {n // len(_BROAD) + 1}" for n in range
 _PATIENTS = (1, 2, 1)
 
 
+def _mmt_looks(label: str) -> Looks:
+    """Return looks of the broad class and of the condition, so that both tasks have something to learn."""
+    broad, own = condition_looks(label.rsplit(" ", 1)[0]), condition_looks(label)
+    return own | {name: 1.5 * often for name, often in broad.items()}
+
+
 def _named(key: str) -> Callable[[int, str], str]:
     return lambda n, _: f"{key}-{n:06d}"
 
@@ -37,7 +43,9 @@ _DAMAGE: dict[str, Looks] = {
     "moderate": {"Tinea versicolor": 0.7, "Purpura": 0.15, "df": 0.15},
     "severe": {"Purpura": 0.8, "Tinea versicolor": 0.2},
 }
-_MMT = Twin("clinical", dict.fromkeys(_FINE, 3), condition_looks, (72, 72), _named("mmt"), lesions=_PATIENTS)
+_MMT = Twin(
+    "clinical", dict.fromkeys(_FINE, 5), _mmt_looks, (72, 72), _named("mmt"), lesions=_PATIENTS, least=3, one_camera=0.7
+)
 TWINS: dict[str, Twin] = {
     "mmt_09": _MMT,
     "mmt_74": _MMT,

@@ -34,6 +34,8 @@ class Twin(NamedTuple):
         lesions: lesions of each patient in turn; none where the layout knows no patients.
         looks_later: label -> what the lesion shows from its second view on, where it changes.
         least: fewest lesions a label at any scale.
+        one_camera: how often a label is photographed by its own camera, as in atlases whose chapters have one author, 0..1;
+            it tells apart what looks alike.
     """
 
     kind: Modality
@@ -46,6 +48,7 @@ class Twin(NamedTuple):
     lesions: tuple[int, ...] = ()
     looks_later: Callable[[str], Looks | None] = lambda _: None
     least: int = 2
+    one_camera: float = 0.0
 
 
 def further_shots(key: str, twin: Twin, seed: int, scale: Scale, delivery: int = 1) -> list[Shot]:
@@ -79,6 +82,8 @@ class _Case(NamedTuple):
 def _lesion(twin: Twin, case: _Case, views: int, rng: Rng) -> list[Shot]:
     who = person(case.seed, f"{case.key}{case.patient}")
     shows, device = _pick(rng, twin.looks(case.label)), int(rng.integers(5))
+    if twin.one_camera and rng.random() < twin.one_camera:
+        device = seed_of("camera", case.label) % 5
     later = twin.looks_later(case.label)
     changed, since = _pick(rng, later) if later else shows, int(rng.integers(1, max(2, views)))
     subject = f"{case.seed}/further/{case.key}/{case.number}"
