@@ -28,6 +28,7 @@ STATUS_ERROR = 4  # a worker's exit status with it
 STATUS_STOPPED = 75  # a worker's after a stop on request: EX_TEMPFAIL of <sysexits.h>
 _AGENT_ERROR = re.compile(r"E\d{4} ")  # from here on torchrun speaks of itself
 _EXIT_CODE = re.compile(r"exitcode\s*:\s*(-?\d+)")  # of the worker that failed first, in torchrun's summary
+_TORCHRUN_GRACE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"  # seconds between SIGTERM and SIGKILL to its workers
 _TAIL = 20  # lines of the log that a failure carries
 
 
@@ -102,7 +103,13 @@ def _start(command: list[str], log: IO[str], environment: Mapping[str, str]) -> 
         bufsize=1,
         errors="replace",
         # Threads that wait for each other sleep: on a machine with other work, spinning cost nine tenths of the speed.
-        env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        env={
+            "OMP_WAIT_POLICY": "PASSIVE",
+            _TORCHRUN_GRACE: str(int(GRACE_SECONDS)),
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            **environment,
+        },
         start_new_session=True,
     )
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from panderm.core.errors import InputError, Refused
 
 MARK = "PANDERM_TRAINING_WORK"  # environment variable that marks every process of a launch
-GRACE_SECONDS = 30.0  # for a last checkpoint; torchrun gives its workers the same time
+GRACE_SECONDS = 150.0
+"""For a last state: the step at hand, and 4 GiB (preset large) to a slow disk. torchrun gives its workers the same; schedulers
+have to give more (ops/slurm, ops/kubernetes: 180 s)."""
 _LOCK = "launch.lock"
 
 

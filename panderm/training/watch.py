@@ -39,7 +39,8 @@ LOOK_COST, PROBE_COST = 0.93, 0.36
 """Computation of an image in a look (all patches, half of them with regressor, teacher) and in a probe (all patches), over
 that of an image in training: (122.2 + 73.2 + 123.3) and 122.2 of 342.9 GFLOPs with the large preset."""
 
-_LEAST_LOOKS, _LEAST_PROBES, _LEAST_PROBED = 5, 3, 48
+_LEAST_LOOKS, _LEAST_PROBES = 5, 3
+_LEAST_IMAGES, _LEAST_PROBED = 16, 48  # below these a figure says nothing
 _NEVER = 2**31 - 1  # an epoch that no training reaches: its crops and masks are the fixed ones of the looks
 _BATCH = 64  # images a forward pass; no gradients are kept, so this fits wherever training does
 
@@ -92,7 +93,7 @@ class Watcher:
         self.steps = steps_per_epoch * recipe.optimisation.epochs
         self.steps_per_epoch = steps_per_epoch
         self.warmup = recipe.optimisation.warmup_epochs * steps_per_epoch
-        self.rows = _fixed_rows(corpus.modalities, min(config.images, max(2, len(corpus) // 8)) if config.images else 0)
+        self.rows = _fixed_rows(corpus.modalities, min(config.images, max(_LEAST_IMAGES, len(corpus) // 8)))
         self.tasks = _tasks(config, sources.splits, max(_LEAST_PROBED, min(config.probe_images, len(corpus) // 4)))
         trained = self.steps * recipe.optimisation.batch
         probed = sum(len(task.frame) for task in self.tasks)
@@ -153,7 +154,6 @@ class Watcher:
         line["warnings"] = [sentence for _, sentence in raised]
         self._former.append(line)
         self._log.add(line | {"seconds": round(spent, 4)})
-
         for kind, sentence in raised:
             if kind not in before:
                 self.teller.say(f"warning: {sentence}")
