@@ -14,7 +14,7 @@ Alarm = tuple[str, str]
 """What kind it is, and the sentence."""
 
 LEAST_STD = 0.1
-"""Feature deviation below which images are as good as one vector (measured: healthy .48 to .78, constant targets .05)."""
+"""Feature deviation below which images are as good as one vector (measured: healthy .72 to .78, collapsed .03 to .05)."""
 
 LEAST_RANK = 2.0
 """Effective rank below which one direction holds nearly everything (measured: healthy 3.8 and more)."""
@@ -24,6 +24,9 @@ FALLEN = 0.5
 
 RISEN = 1.1
 """Times its lowest value at which a modality's loss has risen, if twice in a row (measured: healthy 1.05 at most)."""
+
+APART = 1.5
+"""Times as far that another modality's nearest image was when modalities were told apart (measured: healthy 1.8 to 5.4)."""
 
 ERRORS = 3.0
 """Standard errors of the difference by which the probe may fall below its best."""
@@ -63,15 +66,21 @@ _MEANING = {
 
 
 def _neighbours(settled: list[Look]) -> list[Alarm]:
-    last = settled[-1] if settled else {}
-    within, across = last.get("neighbour_within"), last.get("neighbour_across")
-    if within is None or across is None or across < within:
+    """Modalities that were told apart no longer are; where they never were (alike pictures), that is how the corpus is."""
+    gaps = [gap for look in settled if (gap := _gap(look)) is not None]
+    if not gaps or gaps[-1] >= 1 or max(gaps) < APART:
         return []
     sentence = (
-        f"an image's nearest neighbour of another modality ({across:.4f}) is as near as that of its own ({within:.4f}) at step "
-        f"{last['step']}; the encoder does not even tell modalities apart, so look at the targets and the corpus's labels"
+        f"an image's nearest neighbour of another modality is as near as that of its own at step {settled[-1]['step']} and was "
+        f"{max(gaps):.1f} times as far; the encoder no longer tells modalities apart, so look at the teacher's targets"
     )
     return [("neighbours", sentence)]
+
+
+def _gap(look: Look) -> float | None:
+    """Return how many times as far the nearest image of another modality is as that of the same, by 1 - cosine."""
+    within, across = look["neighbour_within"], look["neighbour_across"]
+    return None if within is None or across is None else float((1 - across) / max(1 - within, 1e-9))
 
 
 def _rising(signs: list[Look]) -> list[Alarm]:

@@ -18,7 +18,8 @@ class WatchConfig(FrozenConfig):
         share: largest share of the training's computation that looks may take, half for the signs and half for the probe
             (0.02: what the training's own noise in speed hides; measured in docs/pretraining.md).
         every_epochs: epochs between two looks at loss and collapse signs; 0 follows from ``share``.
-        images: fixed images for these, from all modalities alike; at most an eighth of the corpus; 0 turns them off (256:
+        images: fixed images for these, from all modalities alike; at most an eighth of a corpus of more than
+            128; 0 turns them off (256:
             the effective rank cannot exceed it, and in 64 images of a modality a neighbour is no accident).
         probe_every_epochs: epochs between two probes; 0 follows from ``share``.
         probe_images: labelled images of each task, two thirds of them of its training split, one third of its validation
