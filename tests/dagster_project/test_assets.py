@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -54,9 +55,9 @@ def test_delivery_manifest__missing_delivery_is_one_sentence(execute: Execute, s
 
 
 def test_benchmark_manifest__listed_task_refuses_with_the_catalogues_sentence(execute: Execute, stages: Any, said: Any) -> None:
-    (sentence,) = said(execute("ingest_benchmark", "bcn20000"))
-    assert sentence.startswith("task 'bcn20000' is listed but not yet runnable; runnable: ham10000")
-    (sentence,) = said(execute("one_task", "bcn20000"))
+    (sentence,) = said(execute("ingest_benchmark", "cptac_cm"))
+    assert sentence.startswith("task 'cptac_cm' is listed but not yet runnable; runnable: ham10000")
+    (sentence,) = said(execute("one_task", "cptac_cm"))
     assert "not yet runnable" in sentence
 
 
@@ -66,6 +67,19 @@ def test_pretrain__shows_the_trainers_lines_and_the_record(execute: Execute, sta
     metadata = result.asset_materializations_for_node("encoder")[0].metadata
     assert metadata["images"].value == 3
     assert metadata["sha256 of manifest"].value == "ab" * 32
+
+
+def test_encoder__figures_are_floats_to_plot_and_warnings_are_seen(
+    execute: Execute, stages: Any, instance: dg.DagsterInstance
+) -> None:
+    result = execute("pretrain")
+    metadata = result.asset_materializations_for_node("encoder")[0].metadata
+    for name, value in {"feature_std": 0.05, "loss_tbp": 0.4, "probe_balanced_accuracy": 0.3}.items():
+        assert isinstance(metadata[name], dg.FloatMetadataValue)
+        assert metadata[name].value == value
+    assert metadata["warnings"].value == f"- {stages.warning}"
+    warned = [entry for entry in instance.all_logs(result.run_id) if entry.level == logging.WARNING]
+    assert any(entry.user_message == stages.warning for entry in warned)
 
 
 def test_encoder__curves_are_inline(execute: Execute, stages: Any, layout: Layout) -> None:
