@@ -40,7 +40,7 @@ def test_metadata_csv__refuses_a_split_that_is_none(landing: Any, layouts: Any) 
 
 
 @pytest.mark.parametrize(
-    "named", ["/home/share/ham/images/x.jpg", "ham\\images\\x.jpg", "images/x.jpg", "./ham/images/x.jpg", "ham/images/X.JPG"]
+    "named", ["/data/share/ham/images/x.jpg", "ham\\images\\x.jpg", "images/x.jpg", "./ham/images/x.jpg", "ham/images/X.JPG"]
 )
 def test_panderm_csv__names_its_images_from_anywhere(landing: Any, named: str) -> None:
     folder = landing({"PanDerm.csv": f"image,label,split\n{named},4,train\n", "ham/images/x.jpg": b"1"})
