@@ -1,7 +1,7 @@
 """How results look in Dagster: records as counts and hashes, pictures inline, tables as tables, errors as one sentence."""
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from panderm.core.record import Record
 
 Metadata = dict[str, dg.MetadataValue[Any]]
 STAGE_TAG = "panderm/stage"
+WARNING = "warning: "  # before a line that a stage wants to be seen
 
 
 @contextmanager
@@ -50,6 +51,21 @@ def result(record: Record, *pictures: Path, **more: dg.MetadataValue[Any]) -> dg
     metadata |= {path.stem: picture(path) for path in pictures if path.is_file()}
     version = sha256_json(record.hashes or record.model_dump(mode="json"))[:16]
     return dg.MaterializeResult(metadata=metadata | more, data_version=dg.DataVersion(version))
+
+
+def telling(log: dg.DagsterLogManager) -> Callable[[str], None]:
+    """Return a listener for a stage's lines that logs its warnings as warnings."""
+
+    def tell(line: str) -> None:
+        warning = line.startswith(WARNING)
+        (log.warning if warning else log.info)(line.removeprefix(WARNING))
+
+    return tell
+
+
+def listing(sentences: Iterable[str], otherwise: str) -> dg.MetadataValue[Any]:
+    """Return sentences as a list, or the word for none."""
+    return dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in sentences) or otherwise)
 
 
 def _value(value: Any) -> dg.MetadataValue[Any]:

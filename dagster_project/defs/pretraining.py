@@ -4,7 +4,7 @@ import dagster as dg
 
 from dagster_project.defs.corpus import corpus
 from dagster_project.resources import Workspace
-from dagster_project.showing import STAGE_TAG, plainly, result
+from dagster_project.showing import STAGE_TAG, listing, plainly, result, telling
 
 GPU_POOL = "gpu"  # one training at a time per instance: concurrency.pools.default_limit in ops/dagster/
 # Two more attempts, as an out-of-memory kill or a lost device rarely strikes thrice; each resumes from the last checkpoint,
@@ -27,6 +27,13 @@ def encoder(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Mater
     layout = workspace.layout
     with plainly():
         record = pretrain.run(
-            workspace.config(pretrain), layout.corpus, layout.data, layout.pretrained, layout.work, on_line=context.log.info
+            workspace.config(pretrain),
+            layout.corpus,
+            layout.data,
+            layout.pretrained,
+            layout.work,
+            on_line=telling(context.log),
+            splits=layout.splits,
         )
-    return result(record, layout.pretrained / "curves.png")
+    # Floats are plotted over materializations by the UI: losses by modality, collapse signs, the probe.
+    return result(record, layout.pretrained / "curves.png", warnings=listing(record.values.get("warnings", []), "none"))

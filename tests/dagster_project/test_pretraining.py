@@ -68,7 +68,7 @@ def test_encoder__lines_appear_while_it_trains_and_a_retry_goes_on(
 ) -> None:
     real, seen = pretrain.run, []
 
-    def run(*args: Any, on_line: Callable[[str], None]) -> Any:
+    def run(*args: Any, on_line: Callable[[str], None], **further: Any) -> Any:
         """Train, and at step 8 of the first try look at the run's log and kill the training with SIGKILL."""
 
         def listen(line: str) -> None:
@@ -78,7 +78,7 @@ def test_encoder__lines_appear_while_it_trains_and_a_retry_goes_on(
                 for pid in marked(corpus.work / "pretrain"):
                     os.kill(pid, signal.SIGKILL)
 
-        return real(*args, on_line=listen)
+        return real(*args, on_line=listen, **further)
 
     monkeypatch.setattr(pretrain, "run", run)
     result = execute("pretrain", None, "encoder")

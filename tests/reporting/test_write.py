@@ -36,7 +36,13 @@ def layout(tmp_path: Path) -> Layout:
     quarantined = pd.DataFrame([{"dataset": "mym", "path": "two.jpg", "reason": "not_an_image", "detail": "text"}])
     write_table(published / "quarantine.parquet", quarantined, QUARANTINE)
     write_json(published / "contract.json", {"passed": True, "synthetic": True})
-    Record(stage="pretrain", counts={"steps": 20}, values={"loss_first": 0.9, "loss_last": 0.5}).save(layout.pretrained)
+    values = {
+        "loss_first": 0.9,
+        "loss_last": 0.5,
+        "feature_std": 0.05,
+        "warnings": ["the feature deviation is 0.05 at step 20"],
+    }
+    Record(stage="pretrain", counts={"steps": 20}, values=values).save(layout.pretrained)
     report = {"task": "ham10000", "metric": "weighted_f1", "value": 0.7, "low": 0.6, "high": 0.8, "n": 50, "groups": 40}
     write_json(layout.evaluation("ham10000") / "report.json", report)
     criterion = {"name": "floor", "outcome": "pass", "seen": "0.6", "needed": "0.5", "reason": "above"}
@@ -53,6 +59,7 @@ def test_write_report__quotes_every_stage_and_needs_no_network(layout: Layout) -
     page = write_report(layout).read_text()
     for fragment in ("mym", "1 not an image", "Synthetic twins", "loss first: 0.900", "weighted f1 0.700", "0.600 to 0.800"):
         assert fragment in page, f"the report lacks {fragment!r}"
+    assert "the feature deviation is 0.05 at step 20" in page, "a warning is hidden"
     assert "&lt;0.500&gt;" in page, "reasons are not escaped"
     assert "http://" not in page
     assert "https://" not in page
