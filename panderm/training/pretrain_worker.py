@@ -258,6 +258,7 @@ class Pretraining:
     def _save(self, metrics: MetricsLog | None) -> None:
         if metrics:
             metrics.flush()
+        self.watcher.flush()
         if self.sharded or self.place.first:
             save_state(self.job.work / STATES, self.step, self.model, self.optimizer, self.place)
 

@@ -138,8 +138,17 @@ class Watcher:
         self._write(line, spent)
         return spent
 
+    def flush(self) -> None:
+        """Bring the lines to the disk; called before a state is saved, as a look before it is not taken again.
+
+        Raises:
+            InputError: the disk is full, say; the lines are kept until it takes them.
+        """
+        if self._log:
+            self._log.flush()
+
     def close(self) -> None:
-        """Bring the lines to the disk."""
+        """Bring the lines to the disk and close the file."""
         if self._log:
             self._log.close()
 
