@@ -141,11 +141,11 @@ def build_teacher(config: TeacherConfig, grid: int) -> Teacher:
     """
     if config.source == RANDOM:
         tower: nn.Module = _random_tower(config.random, config.image_size)
+        _check(tower, config, grid)
         mean, std, note = config.random.mean, config.random.std, RANDOM_NOTE
     else:
-        fetched = fetch_tower(config.source, config.weights)
+        fetched = fetch_tower(config.source, config.weights, lambda tower: _check(tower, config, grid))
         tower, mean, std, note = fetched.tower, fetched.mean, fetched.std, config.source
-    _check_kind(tower, config.source)
     _resize(tower, config, grid)
     seen = Preprocessing(size=config.image_size, resize=config.image_size, interpolation="bicubic", mean=mean, std=std)
     return Teacher(tower, _output_width(tower, config.image_size), seen, note)
@@ -161,7 +161,7 @@ def untrained_teacher(name: str, image_size: int, grid: int) -> Teacher:
     """
     config = TeacherConfig(source=name, image_size=image_size)
     tower = untrained_tower(name)
-    _check_kind(tower, name)
+    _check(tower, config, grid)
     _resize(tower, config, grid)
     seen = Preprocessing(size=image_size, resize=image_size, interpolation="bicubic")
     return Teacher(tower, _output_width(tower, image_size), seen, f"{name} with random weights: knows nothing")
@@ -186,6 +186,17 @@ def _random_tower(config: RandomTower, image_size: int) -> VisionTransformer:
     return tower
 
 
+def _check(tower: nn.Module, config: TeacherConfig, grid: int) -> None:
+    """Refuse what cannot be a teacher of a student with ``grid`` patches a side; weights do not matter."""
+    _check_kind(tower, config.source)
+    patch = _patch_side(tower)
+    if config.image_size != patch * grid:
+        raise InputError(
+            f"teacher {config.source!r} at {config.image_size} px gives {config.image_size / patch:g} patches a side, but the "
+            f"student has {grid}; set its image_size to {patch * grid}"
+        )
+
+
 def _check_kind(tower: nn.Module, source: str) -> None:
     tower_: Any = tower
     if isinstance(tower, VisionTransformer):
@@ -202,17 +213,12 @@ def _check_kind(tower: nn.Module, source: str) -> None:
 
 def _patch_side(tower: nn.Module) -> int:
     tower_: Any = tower
-    size = tower_.patch_size if isinstance(tower, VisionTransformer) else tower_.trunk.patch_embed.patch_size
-    return int(size[0])
+    if isinstance(tower, VisionTransformer):
+        return int(tower_.patch_size[0])
+    return int(tower_.trunk.patch_embed.feat_ratio())  # behind a stem of convolutions it is not the patch's own size
 
 
 def _resize(tower: nn.Module, config: TeacherConfig, grid: int) -> None:
-    patch = _patch_side(tower)
-    if config.image_size != patch * grid:
-        raise InputError(
-            f"teacher {config.source!r} at {config.image_size} px gives {config.image_size / patch:g} patches a side, but the "
-            f"student has {grid}; set its image_size to {patch * grid}"
-        )
     tower_: Any = tower
     if isinstance(tower, VisionTransformer):
         table = resize_positions(tower_.positional_embedding.detach(), grid)

@@ -1,25 +1,31 @@
-"""Where a teacher's weights come from: an open_clip tag, the Hugging Face hub, or a file that is already here.
+"""Where a teacher's weights come from: an open_clip tag, the Hugging Face hub, or a file or folder that is already here.
 
-Only the image half is kept; nothing is unpickled (safetensors, torch files read with ``weights_only``, or TorchScript
-archives, whose tensors are taken without running their code).
+Only the image half is built and kept, so a model whose text half needs another library is a teacher too. What does not fit is
+refused before anything is fetched. Nothing is unpickled (``panderm.models.checkpoints.read``).
 """
 
 from __future__ import annotations
 
-import logging
-import zipfile
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import open_clip
-import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from torch import nn
+from open_clip.model import _build_vision_tower
+from torch import Tensor, nn
 
 from panderm.core.errors import InputError, one_of
+from panderm.models.checkpoints.read import read_checkpoint
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
-_HF_FILE = "open_clip_model.safetensors"
+FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""What open_clip looks for in a repository, in this order."""
+
+_CONFIG = "open_clip_config.json"
+_CACHE = "HF_HUB_CACHE"
+_SHOWN = 3
 
 
 class Tower(NamedTuple):
@@ -30,26 +36,28 @@ class Tower(NamedTuple):
     std: tuple[float, float, float]
 
 
-def fetch_tower(source: str, weights: Path | None) -> Tower:
+def fetch_tower(source: str, weights: Path | None, fits: Callable[[nn.Module], None]) -> Tower:
     """Return the image half of ``source`` with its weights.
 
+    Args:
+        source: ``MODEL@TAG``, ``MODEL`` with ``weights``, ``hf-hub:ORG/REPO`` or ``local-dir:FOLDER``.
+        weights: a file of all of the model or of its image half, instead of fetching.
+        fits: raises if the tower, whose weights do not matter to it, cannot be a teacher; called before anything is fetched.
+
     Raises:
-        InputError: the name or tag is unknown, or the weights are neither here nor to be had.
+        InputError: the name or tag is unknown, or the weights are neither here nor to be had, or are another model's.
     """
     if source.startswith((HUB, FOLDER)):
-        return _from_repository(source)
+        return _from_repository(source, weights, fits)
     name, _, tag = source.partition("@")
-    if name not in open_clip.list_models():
-        raise InputError(
-            one_of(name, _near(name), "open_clip model", "`teacher.source` is MODEL@TAG, hf-hub:ORG/REPO or random")
-        )
+    _check_name(name)
     config: dict[str, Any] = _tag_config(name, tag) if tag else {}
     if not tag and weights is None:
         raise InputError(f"teacher {source!r} names no weights; write {name}@TAG, or set teacher.weights to a file of it")
-    path = _local(weights) if weights is not None else _download(source, config)
-    model: Any = open_clip.create_model(name, load_weights=False, pretrained_text=False)
-    _load(model, path, source)
-    return Tower(model.visual, tuple(config.get("mean") or OPENAI_DATASET_MEAN), tuple(config.get("std") or OPENAI_DATASET_STD))
+    tower = untrained_tower(name)
+    fits(tower)
+    _fill(tower, _local(weights) if weights is not None else _download(source, config), source)
+    return Tower(tower, tuple(config.get("mean") or OPENAI_DATASET_MEAN), tuple(config.get("std") or OPENAI_DATASET_STD))
 
 
 def untrained_tower(name: str) -> nn.Module:
@@ -58,11 +66,20 @@ def untrained_tower(name: str) -> nn.Module:
     Raises:
         InputError: the name is unknown.
     """
-    if name not in open_clip.list_models():
-        raise InputError(one_of(name, _near(name), "open_clip model"))
-    model: Any = open_clip.create_model(name, load_weights=False, pretrained_text=False)
-    tower: nn.Module = model.visual
+    _check_name(name)
+    return _build(open_clip.get_model_config(name))
+
+
+def _build(config: dict[str, Any]) -> nn.Module:
+    vision = config["vision_cfg"] | ({"timm_model_pretrained": False} if "timm_model_name" in config["vision_cfg"] else {})
+    tower: nn.Module = _build_vision_tower(config["embed_dim"], vision, config.get("quick_gelu", False))
     return tower
+
+
+def _check_name(name: str) -> None:
+    if name not in open_clip.list_models():
+        hint = "`teacher.source` is MODEL@TAG, hf-hub:ORG/REPO, local-dir:FOLDER or random"
+        raise InputError(one_of(name, _near(name), "open_clip model", hint))
 
 
 def _near(name: str) -> list[str]:
@@ -75,7 +92,8 @@ def _near(name: str) -> list[str]:
 def _tag_config(name: str, tag: str) -> dict[str, Any]:
     config: dict[str, Any] = open_clip.get_pretrained_cfg(name, tag)
     if not config:
-        raise InputError(one_of(tag, open_clip.list_pretrained_tags_by_model(name), f"pretrained tag of {name}"))
+        tags = open_clip.list_pretrained_tags_by_model(name) or "none, so set teacher.weights to a file"
+        raise InputError(one_of(tag, tags, f"pretrained tag of {name}"))
     quick = bool(config.get("quick_gelu"))
     if quick != bool(open_clip.get_model_config(name).get("quick_gelu")):
         other = f"{name}-quickgelu" if quick else name.removesuffix("-quickgelu")
@@ -100,46 +118,110 @@ def _download(source: str, config: dict[str, Any]) -> Path:
 
 
 def _how_to_fetch(source: str, config: dict[str, Any]) -> str:
-    hub = str(config.get("hf_hub") or "").strip("/")
-    what = f"{_HF_FILE} of {hub} on the Hugging Face hub" if hub else str(config.get("url"))
+    repository, _, named = str(config.get("hf_hub") or "").rpartition("/")
+    if repository:
+        name = named or FILES[0]
+        what = f"{name} of {repository} on the Hugging Face hub"
+        where = f", or fill the hub's cache ({_cache()}) where there is a network and copy it here"
+    else:
+        name, where = Path(str(config.get("url"))).name, ""
+        what = f"{name}, which open_clip lists for it,"
     return (
-        f"teacher {source!r} is not on this machine and cannot be fetched from here; fetch {what}, put it anywhere on this "
-        "machine and set teacher.weights to the file (or use the tiny preset's random teacher to try things out)"
+        f"teacher {source!r} is not on this machine and cannot be fetched from here; fetch {what} and set teacher.weights to "
+        f"the file, wherever you put it{where} (the tiny preset's random teacher needs nothing)"
     )
 
 
-def _from_repository(source: str) -> Tower:
-    try:
-        model: Any = open_clip.create_model(source, require_pretrained=True, pretrained_text=False)
-    except (OSError, RuntimeError, ValueError) as error:
+def _cache() -> str:
+    """Name the hub's cache by the variable that moves it, with its place if the user has set it."""
+    chosen = os.environ.get(_CACHE) or os.environ.get("HF_HOME")
+    return f"${_CACHE}, now {chosen}" if chosen else f"${_CACHE}, by default ~/.cache/huggingface/hub"
+
+
+def _from_repository(source: str, weights: Path | None, fits: Callable[[nn.Module], None]) -> Tower:
+    config, files = _repository(source)
+    model = config.get("model_cfg")
+    if not isinstance(model, dict) or "vision_cfg" not in model:
+        raise InputError(f"the {_CONFIG} of teacher {source!r} describes no image tower; name an open_clip repository")
+    tower = _build(model)
+    fits(tower)
+    path = _local(weights) if weights is not None else next((found for name in FILES if (found := files(name))), None)
+    if path is None:
+        raise InputError(_repository_missing(source, " or ".join(FILES)))
+    _fill(tower, path, source)
+    seen = config.get("preprocess_cfg", {})
+    return Tower(tower, tuple(seen.get("mean") or OPENAI_DATASET_MEAN), tuple(seen.get("std") or OPENAI_DATASET_STD))
+
+
+def _repository(source: str) -> tuple[dict[str, Any], Callable[[str], Path | None]]:
+    """Return a repository's description and what finds a file of it, None for one that is not to be had."""
+    from panderm.core.files import read_json
+
+    if source.startswith(FOLDER):
+        found = _in_a_folder(Path(source.removeprefix(FOLDER)))
+    else:
+        found = _on_the_hub(source.removeprefix(HUB))
+    described = found(_CONFIG)
+    if described is None:
+        raise InputError(_repository_missing(source, f"{_CONFIG} and {FILES[0]}"))
+    return read_json(described), found
+
+
+def _in_a_folder(folder: Path) -> Callable[[str], Path | None]:
+    return lambda name: folder / name if (folder / name).is_file() else None
+
+
+def _on_the_hub(repository: str) -> Callable[[str], Path | None]:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    def found(name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except HFValidationError as error:
+            raise InputError(f"{repository!r} is not a repository's name; write {HUB}ORG/REPO") from error
+        except (OSError, RuntimeError, ValueError):  # not there, no network, or told to stay offline
+            return None
+
+    return found
+
+
+def _repository_missing(source: str, what: str) -> str:
+    if source.startswith(FOLDER):
+        return f"{source.removeprefix(FOLDER)} has no {what}; fetch the repository's files into that folder"
+    repository = source.removeprefix(HUB)
+    return (
+        f"teacher {source!r} is not on this machine and cannot be fetched from here; fetch {what} of {repository} on the "
+        f"Hugging Face hub into a folder and set teacher.source to {FOLDER}FOLDER, or fill the hub's cache ({_cache()})"
+    )
+
+
+def _fill(tower: nn.Module, path: Path, source: str) -> None:
+    """Load all of the image half strictly; a file of another model is refused instead of half used."""
+    tensors = _image_half(read_checkpoint(path).tensors)
+    wanted = tower.state_dict()
+    wrong = [key for key in wanted.keys() & tensors.keys() if wanted[key].shape != tensors[key].shape]
+    lacking, foreign = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    name = source.partition("@")[0]
+    if lacking or foreign or wrong:
+        seen = [
+            *([f"lacks {_few(lacking)}"] if lacking else []),
+            *([f"has {_few(foreign)} too many"] if foreign else []),
+            *([f"has another size of {_few(sorted(wrong))}"] if wrong else []),
+        ]
         raise InputError(
-            f"teacher {source!r} is not on this machine and cannot be fetched from here; fetch its repository "
-            "(open_clip_config.json and the weights) into a folder and set teacher.source to local-dir:FOLDER"
-        ) from error
-    return Tower(model.visual, tuple(model.visual.preprocess_cfg["mean"]), tuple(model.visual.preprocess_cfg["std"]))
+            f"{path} does not hold the weights of {name}: it {', '.join(seen)}; name the model that the file belongs to "
+            "(`panderm checkpoint inspect` tells which)"
+        )
+    tower.load_state_dict(tensors, strict=True)
 
 
-def _load(model: nn.Module, path: Path, source: str) -> None:
-    """Load all of a CLIP model strictly: a file of another model is refused instead of half used."""
-    try:
-        if _is_torchscript(path):
-            archive: Any = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
-            tensors = archive.float().state_dict()
-            for extra in ("input_resolution", "context_length", "vocab_size"):
-                tensors.pop(extra, None)
-            model.load_state_dict(tensors, strict=True)
-        else:
-            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        logging.getLogger(__name__).debug("%s", error)
-        raise InputError(
-            f"{path} does not hold the weights of {source.partition('@')[0]} ({str(error).splitlines()[0]}); name the model "
-            "the file belongs to, with -quickgelu for OpenAI's own"
-        ) from error
+def _image_half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the image tower's tensors of a whole model, or all of a file that holds nothing else."""
+    prefix = "visual."
+    half = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return half or tensors
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+def _few(keys: list[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")

@@ -220,9 +220,9 @@ class Watcher:
     def _losses(self, batch: Batch) -> Tensor:
         device = self.place.device
         moved = Batch(*(part.to(device) for part in batch))
+        targets = self.teacher(normalise(moved.teacher, self.teacher.preprocessing))
+        student = normalise(moved.student, self.recipe.preprocessing)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            targets = self.teacher(normalise(moved.teacher, self.teacher.preprocessing))
-            student = normalise(moved.student, self.recipe.preprocessing)
             by_image: Tensor = self.model(student, moved.keep, moved.masked, targets).by_image
         return by_image.float()
 

@@ -122,9 +122,102 @@ def test_build_teacher__offline_says_what_to_fetch_and_where_to_put_it(monkeypat
         ("ViT-L-14-quickgelu@openia", "unknown pretrained tag of ViT-L-14-quickgelu 'openia'; allowed: openai"),
         ("ViT-L-14@openai", "other GELU; write ViT-L-14-quickgelu@openai"),
         ("ViT-L-14", "names no weights; write ViT-L-14@TAG"),
-        ("local-dir:nowhere", "fetch its repository"),
+        ("local-dir:nowhere", "nowhere has no open_clip_config.json and .*; fetch the repository's files into that folder"),
+        ("ViT-B-16-SigLIP@webli", "does not give one projected token a patch and a class token; name a ViT with a class token"),
+        ("RN50-quickgelu@openai", "does not give one projected token a patch"),
+        ("ViT-L-14-CLIPA@datacomp1b", "does not give one projected token a patch"),
+        (
+            "ViT-B-32@laion2b_s34b_b79k",
+            "at 196 px gives 6.125 patches a side, but the student has 14; set its image_size to 448",
+        ),
     ],
 )
-def test_build_teacher__refuses_in_one_sentence(source: str, message: str) -> None:
+def test_build_teacher__refuses_in_one_sentence_before_it_fetches(
+    source: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda *_: pytest.fail("it was fetched"))
     with pytest.raises(InputError, match=message):
         build_teacher(TeacherConfig(source=source), grid=14)
+
+
+@pytest.mark.parametrize("form", ["image half as safetensors", "image half as pt", "whole model in a training file"])
+def test_build_teacher__takes_a_file_of_all_or_of_the_image_half(tmp_path: Path, small_model: str, form: str) -> None:
+    model = open_clip.create_model(small_model)
+    path = tmp_path / "weights.pt"
+    if form == "image half as safetensors":
+        path = weights_of(model.visual, tmp_path / "weights.safetensors")
+    elif form == "image half as pt":
+        torch.save(model.visual.state_dict(), path)
+    else:
+        torch.save({"epoch": 3, "state_dict": {f"module.{key}": value for key, value in model.state_dict().items()}}, path)
+    teacher = build_teacher(TeacherConfig(source=small_model, weights=path, image_size=48), grid=6)
+    x = torch.randn(1, 3, 48, 48)
+    assert torch.allclose(teacher(x)[:, 0], model.eval().visual(x), atol=1e-6)
+
+
+def test_build_teacher__says_how_a_file_is_another_models(tmp_path: Path, small_model: str) -> None:
+    tensors = open_clip.create_model(small_model).visual.state_dict()
+    tensors["head.weight"] = tensors.pop("proj")
+    tensors["conv1.weight"] = torch.zeros(64, 3, 16, 16)
+    torch.save(tensors, tmp_path / "other.pt")
+    message = "does not hold the weights of Small: it lacks proj, has head.weight too many, has another size of conv1.weight"
+    with pytest.raises(InputError, match=message):
+        build_teacher(TeacherConfig(source=small_model, weights=tmp_path / "other.pt", image_size=48), grid=6)
+    (tmp_path / "junk.pt").write_bytes(b"not a file of weights")
+    with pytest.raises(InputError, match=r"junk.pt is not a torch or safetensors file, or breaks off; fetch the file again"):
+        build_teacher(TeacherConfig(source=small_model, weights=tmp_path / "junk.pt", image_size=48), grid=6)
+
+
+def test_build_teacher__from_a_folder_takes_its_own_mean(tmp_path: Path, small_model: str) -> None:
+    model = open_clip.create_model(small_model)
+    weights_of(model, tmp_path / "open_clip_model.safetensors")
+    seen = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    described = {"model_cfg": open_clip.get_model_config(small_model), "preprocess_cfg": seen}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(described))
+    teacher = build_teacher(TeacherConfig(source=f"local-dir:{tmp_path}", image_size=32), grid=4)
+    assert (teacher.preprocessing.mean, teacher.preprocessing.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert torch.equal(teacher.tower.proj, model.visual.proj)
+    (tmp_path / "open_clip_model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"has no open_clip_model\.safetensors or open_clip_pytorch_model\.bin; fetch"):
+        build_teacher(TeacherConfig(source=f"local-dir:{tmp_path}", image_size=32), grid=4)
+
+
+def test_build_teacher__the_hub_away_says_what_to_fetch_and_where_the_cache_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import huggingface_hub
+
+    def offline(*_args: object, **_kwargs: object) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    monkeypatch.setenv("HF_HUB_CACHE", "the/cache")
+    message = (
+        r"fetch open_clip_config.json and open_clip_model.safetensors of org/name on the Hugging Face hub into a folder and "
+        r"set teacher.source to local-dir:FOLDER, or fill the hub's cache \(\$HF_HUB_CACHE, now the/cache\)"
+    )
+    with pytest.raises(InputError, match=message):
+        build_teacher(TeacherConfig(source="hf-hub:org/name"), grid=14)
+
+
+@pytest.mark.parametrize("trunk", ["vit_tiny_patch16_224", "eva02_tiny_patch14_224"])
+def test_build_teacher__a_timm_trunk_answers_with_every_projected_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trunk: str
+) -> None:
+    from open_clip import factory
+    from open_clip.model import _build_vision_tower
+
+    monkeypatch.setattr(factory, "_MODEL_CONFIGS", dict(factory._MODEL_CONFIGS))
+    monkeypatch.setattr(factory, "_MODEL_CONFIG_PATHS", list(factory._MODEL_CONFIG_PATHS))
+    vision = {"timm_model_name": trunk, "timm_pool": "token", "timm_proj": "linear", "image_size": 224}
+    (tmp_path / "Trunk.json").write_text(json.dumps({"embed_dim": 24, "vision_cfg": vision, "text_cfg": {}}))
+    open_clip.add_model_config(tmp_path / "Trunk.json")
+    tower = _build_vision_tower(24, vision).eval()
+    path = weights_of(tower, tmp_path / "trunk.safetensors")
+    patch = 16 if "16" in trunk else 14
+    teacher = build_teacher(TeacherConfig(source="Trunk", weights=path, image_size=224), grid=224 // patch)
+    x = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(teacher(x)[:, 0], tower(x), atol=1e-5)
+    smaller = build_teacher(TeacherConfig(source="Trunk", weights=path, image_size=4 * patch), grid=4)
+    assert smaller(torch.randn(2, 3, 4 * patch, 4 * patch)).shape == (2, 17, 24)
