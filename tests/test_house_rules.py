@@ -26,6 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("tasks", "evaluation", "reader_studies"),
     ("twins", "serving", "reporting"),
     (*STAGE_NAMES, "synthesize"),
+    ("studies",),
     ("cli", "__main__"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

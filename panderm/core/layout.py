@@ -78,6 +78,10 @@ class Layout:
         """Pretrain's output: ``encoder.safetensors``, ``encoder.json``, curves, ``record.json``."""
         return self.artifacts / "pretrain"
 
+    def study(self, name: str) -> Path:
+        """A study's runs and its comparison; not part of the pipeline."""
+        return self.artifacts / "studies" / name
+
     def model(self, task: str) -> Path:
         """Finetune's output for a task."""
         return self.artifacts / "tasks" / task / "model"

@@ -22,7 +22,7 @@ from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.teacher_tower import DTYPES, PlainTower, Precision, is_plain
-from panderm.models.teacher_weights import fetch_tower, untrained_tower
+from panderm.models.teacher_weights import described_tower, fetch_tower, untrained_tower
 
 RANDOM = "random"
 RANDOM_NOTE = "random teacher: not clinically meaningful"
@@ -149,6 +149,19 @@ def build_teacher(config: TeacherConfig, grid: int) -> Teacher:
     _resize(tower, config, grid)
     seen = Preprocessing(size=config.image_size, resize=config.image_size, interpolation="bicubic", mean=mean, std=std)
     return Teacher(tower, _output_width(tower, config.image_size), seen, note)
+
+
+def fitting_size(config: TeacherConfig, grid: int) -> int:
+    """Return the input size, in pixels, at which a tower has ``grid`` patches a side; no weights are fetched.
+
+    Raises:
+        InputError: the model is unknown, or cannot be a teacher.
+    """
+    if config.source == RANDOM:
+        return config.random.patch_size * grid
+    tower = described_tower(config.source)
+    _check_kind(tower, config.source)
+    return _patch_side(tower) * grid
 
 
 def untrained_teacher(name: str, image_size: int, grid: int) -> Teacher:

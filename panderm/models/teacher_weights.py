@@ -70,6 +70,17 @@ def untrained_tower(name: str) -> nn.Module:
     return _build(open_clip.get_model_config(name))
 
 
+def described_tower(source: str) -> nn.Module:
+    """Return the tower of a source as :func:`fetch_tower` takes it, with random weights.
+
+    Raises:
+        InputError: the name is unknown, or the repository's description is not to be had.
+    """
+    if source.startswith((HUB, FOLDER)):
+        return _build(_model(source, _repository(source)[0]))
+    return untrained_tower(source.partition("@")[0])
+
+
 def _build(config: dict[str, Any]) -> nn.Module:
     vision = config["vision_cfg"] | ({"timm_model_pretrained": False} if "timm_model_name" in config["vision_cfg"] else {})
     tower: nn.Module = _build_vision_tower(config["embed_dim"], vision, config.get("quick_gelu", False))
@@ -140,10 +151,7 @@ def _cache() -> str:
 
 def _from_repository(source: str, weights: Path | None, fits: Callable[[nn.Module], None]) -> Tower:
     config, files = _repository(source)
-    model = config.get("model_cfg")
-    if not isinstance(model, dict) or "vision_cfg" not in model:
-        raise InputError(f"the {_CONFIG} of teacher {source!r} describes no image tower; name an open_clip repository")
-    tower = _build(model)
+    tower = _build(_model(source, config))
     fits(tower)
     path = _local(weights) if weights is not None else next((found for name in FILES if (found := files(name))), None)
     if path is None:
@@ -151,6 +159,13 @@ def _from_repository(source: str, weights: Path | None, fits: Callable[[nn.Modul
     _fill(tower, path, source)
     seen = config.get("preprocess_cfg", {})
     return Tower(tower, tuple(seen.get("mean") or OPENAI_DATASET_MEAN), tuple(seen.get("std") or OPENAI_DATASET_STD))
+
+
+def _model(source: str, config: dict[str, Any]) -> dict[str, Any]:
+    model = config.get("model_cfg")
+    if not isinstance(model, dict) or "vision_cfg" not in model:
+        raise InputError(f"the {_CONFIG} of teacher {source!r} describes no image tower; name an open_clip repository")
+    return model
 
 
 def _repository(source: str) -> tuple[dict[str, Any], Callable[[str], Path | None]]:
