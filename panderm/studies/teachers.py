@@ -19,7 +19,8 @@ from panderm.core.errors import ConfigError
 from panderm.core.files import building_folder, write_text
 from panderm.core.record import Record
 from panderm.models.encoder import EncoderCard, build_untrained_encoder, save_encoder
-from panderm.models.teacher import TeacherConfig, fitting_size
+from panderm.models.teacher import TeacherConfig, build_teacher, fitting_size
+from panderm.models.teacher_weights import FOLDER
 from panderm.studies.judging import Judged, judge
 from panderm.studies.laying_out import draw, markdown, write_rows
 
@@ -49,13 +50,13 @@ class Arm(NamedTuple):
     """One teacher of a study.
 
     Attributes:
-        spec: as the user wrote it.
-        name: of its folder.
+        name: as the user wrote it, without the folders of files.
+        folder: of its run.
         teacher: its settings.
     """
 
-    spec: str
     name: str
+    folder: str
     teacher: TeacherConfig
 
 
@@ -97,15 +98,18 @@ def run(config: Config, training: pretrain.Config, folders: Folders, on_line: Sa
     say = on_line or print
     shorter = _shortened(training, config.epochs)
     grid = shorter.recipe().encoder.grid
+    arms = _arms(config.teachers, grid)
+    for one in arms:
+        build_teacher(one.teacher, grid)  # one that is not to be had is told now, not after days of the others
     judged = [_untrained(config, shorter, folders)]
     records: dict[str, Record] = {}
-    for arm in _arms(config.teachers, grid):
-        say(f"teacher {arm.spec}")
-        overrides = shorter.overrides | {"teacher": arm.teacher.model_dump(mode="json", exclude_defaults=True)}
+    for one in arms:
+        say(f"teacher {one.name}")
+        overrides = shorter.overrides | {"teacher": one.teacher.model_dump(mode="json", exclude_defaults=True)}
         own = shorter.model_copy(update={"overrides": overrides})
-        where = (folders.corpus, folders.data, folders.out / "runs" / arm.name, folders.work / arm.name)
-        records[arm.spec] = pretrain.run(own, *where, on_line=say, splits=folders.splits)
-        judged.append(_judged(config, arm.spec, where[2], folders))
+        where = (folders.corpus, folders.data, folders.out / "runs" / one.folder, folders.work / one.folder)
+        records[one.name] = pretrain.run(own, *where, on_line=say, splits=folders.splits)
+        judged.append(_judged(config, one.name, where[2], folders))
     return _published(config, shorter, judged, records, folders.out)
 
 
@@ -121,10 +125,12 @@ def _shortened(training: pretrain.Config, epochs: int) -> pretrain.Config:
 def _arms(specs: tuple[str, ...], grid: int) -> list[Arm]:
     if len(specs) < 2:
         raise ConfigError("a comparison takes at least two teachers; name each with --teacher")
-    twice = sorted({spec for spec in specs if specs.count(spec) > 1})
+    arms = [arm(spec, grid) for spec in specs]
+    names = [one.name for one in arms]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(f"teacher {twice[0]!r} is named twice; name each once")
-    return [arm(spec, grid) for spec in specs]
+        raise ConfigError(f"teacher {twice[0]!r} is named twice; name each once, and give files names of their own")
+    return arms
 
 
 def arm(spec: str, grid: int) -> Arm:
@@ -139,8 +145,9 @@ def arm(spec: str, grid: int) -> Arm:
     teacher = TeacherConfig.parse(values | {"source": source}, where=f"teacher {spec!r}")
     if "image_size" not in values:
         teacher = teacher.model_copy(update={"image_size": fitting_size(teacher, grid)})
-    words = re.sub(r"[^A-Za-z0-9.]+", "-", Path(spec).name).strip("-")[:60]
-    return Arm(spec, f"{words}-{hashlib.sha256(spec.encode()).hexdigest()[:6]}", teacher)
+    name = re.sub(r"(?<=[=:])\S*/(?=[^/\s])", "", spec) if teacher.weights or source.startswith(FOLDER) else spec
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:60]
+    return Arm(name, f"{words}-{hashlib.sha256(name.encode()).hexdigest()[:6]}", teacher)
 
 
 def _untrained(config: Config, training: pretrain.Config, folders: Folders) -> Judged:
@@ -176,7 +183,7 @@ def _published(
         hashes={"corpus": next(iter(records.values())).hashes["corpus"]}
         | {f"encoder {name}": one.hashes["encoder"] for name, one in records.items()},
         values={"balanced_accuracy": values, "teachers": {name: one.values["teacher"] for name, one in records.items()}},
-        config={"study": config.model_dump(mode="json"), "preset": training.preset, "epochs": recipe.optimisation.epochs},
+        config={"images": config.images, "preset": training.preset, "epochs": recipe.optimisation.epochs},
     )
     notes = {name: str(one.values["teacher"]) for name, one in records.items()}
     write_rows(judged, out / "teachers.parquet")
