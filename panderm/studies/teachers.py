@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from panderm import pretrain
 from panderm.core.config import FrozenConfig, override
@@ -23,6 +23,9 @@ from panderm.models.teacher import TeacherConfig, build_teacher, fitting_size
 from panderm.models.teacher_weights import FOLDER
 from panderm.studies.judging import Judged, judge
 from panderm.studies.laying_out import draw, markdown, write_rows
+
+if TYPE_CHECKING:
+    from panderm.training.recipe import Recipe
 
 STUDY = "teachers"
 UNTRAINED = "untrained"
@@ -52,12 +55,12 @@ class Arm(NamedTuple):
     Attributes:
         name: as the user wrote it, without the folders of files.
         folder: of its run.
-        teacher: its settings.
+        training: settings of its run.
     """
 
     name: str
     folder: str
-    teacher: TeacherConfig
+    training: pretrain.Config
 
 
 class Folders(NamedTuple):
@@ -97,18 +100,18 @@ def run(config: Config, training: pretrain.Config, folders: Folders, on_line: Sa
     """
     say = on_line or print
     shorter = _shortened(training, config.epochs)
-    grid = shorter.recipe().encoder.grid
-    arms = _arms(config.teachers, grid)
+    arms = _arms(config.teachers, shorter)
     for one in arms:
-        build_teacher(one.teacher, grid)  # one that is not to be had is told now, not after days of the others
+        recipe = one.training.recipe()
+        build_teacher(
+            recipe.teacher, recipe.encoder.grid
+        )  # one that is not to be had is told now, not after days of the others
     judged = [_untrained(config, shorter, folders)]
     records: dict[str, Record] = {}
     for one in arms:
         say(f"teacher {one.name}")
-        overrides = shorter.overrides | {"teacher": one.teacher.model_dump(mode="json", exclude_defaults=True)}
-        own = shorter.model_copy(update={"overrides": overrides})
         where = (folders.corpus, folders.data, folders.out / "runs" / one.folder, folders.work / one.folder)
-        records[one.name] = pretrain.run(own, *where, on_line=say, splits=folders.splits)
+        records[one.name] = pretrain.run(one.training, *where, on_line=say, splits=folders.splits)
         judged.append(_judged(config, one.name, where[2], folders))
     return _published(config, shorter, judged, records, folders.out)
 
@@ -122,10 +125,10 @@ def _shortened(training: pretrain.Config, epochs: int) -> pretrain.Config:
     return training.model_copy(update={"overrides": training.overrides | {"optimisation": optimisation}})
 
 
-def _arms(specs: tuple[str, ...], grid: int) -> list[Arm]:
+def _arms(specs: tuple[str, ...], training: pretrain.Config) -> list[Arm]:
     if len(specs) < 2:
         raise ConfigError("a comparison takes at least two teachers; name each with --teacher")
-    arms = [arm(spec, grid) for spec in specs]
+    arms = [arm(spec, training) for spec in specs]
     names = [one.name for one in arms]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -133,8 +136,10 @@ def _arms(specs: tuple[str, ...], grid: int) -> list[Arm]:
     return arms
 
 
-def arm(spec: str, grid: int) -> Arm:
+def arm(spec: str, training: pretrain.Config) -> Arm:
     """Return the teacher that a spec describes, at the input size that fits the student's grid unless it names one.
+
+    What it does not name is as in the preset, so ``random`` is the preset's random teacher.
 
     Raises:
         ConfigError: a setting is not one of a teacher's.
@@ -142,12 +147,23 @@ def arm(spec: str, grid: int) -> Arm:
     """
     source, *settings = spec.split()
     values = override({}, tuple(f"teacher.{setting}" for setting in settings)).get("teacher", {})
-    teacher = TeacherConfig.parse(values | {"source": source}, where=f"teacher {spec!r}")
+    TeacherConfig.parse(values | {"source": source}, where=f"teacher {spec!r}")  # refuses in words about this teacher
+    named = _with_teacher(training, values | {"source": source})
+    recipe = named.recipe()
     if "image_size" not in values:
-        teacher = teacher.model_copy(update={"image_size": fitting_size(teacher, grid)})
-    name = re.sub(r"(?<=[=:])\S*/(?=[^/\s])", "", spec) if teacher.weights or source.startswith(FOLDER) else spec
+        named = _with_teacher(training, values | {"source": source, "image_size": _size(recipe)})
+    local = recipe.teacher.weights or source.startswith(FOLDER)
+    name = re.sub(r"(?<=[=:])\S*/(?=[^/\s])", "", spec) if local else spec
     words = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:60]
-    return Arm(name, f"{words}-{hashlib.sha256(name.encode()).hexdigest()[:6]}", teacher)
+    return Arm(name, f"{words}-{hashlib.sha256(name.encode()).hexdigest()[:6]}", named)
+
+
+def _size(recipe: Recipe) -> int:
+    return fitting_size(recipe.teacher, recipe.encoder.grid)
+
+
+def _with_teacher(training: pretrain.Config, teacher: dict[str, Any]) -> pretrain.Config:
+    return training.model_copy(update={"overrides": training.overrides | {"teacher": teacher}})
 
 
 def _untrained(config: Config, training: pretrain.Config, folders: Folders) -> Judged:

@@ -17,6 +17,7 @@ from panderm.core.record import Record
 from panderm.core.tables import SPLIT, write_table
 from panderm.imaging.shards import ShardWriter
 from panderm.models.encoder import EncoderCard, build_untrained_encoder, load_card, save_encoder
+from panderm.models.teacher import TeacherConfig
 from panderm.studies.teachers import Config, Folders, arm, run
 
 STUDENT = {
@@ -119,17 +120,29 @@ def test_run__untrained_is_what_every_run_begins_with(folders: Folders, trained:
     assert save_encoder(folder, start, card).sha256 == card.sha256
 
 
+def resolved(spec: str, **overrides: Any) -> TeacherConfig:
+    return arm(spec, pretrain.Config.parse({"preset": "small", "overrides": overrides})).training.recipe().teacher
+
+
 def test_arm__takes_the_size_that_fits_unless_told() -> None:
-    assert arm("ViT-B-16-quickgelu@openai", 14).teacher.image_size == 224
-    assert arm("random random.patch_size=14", 14).teacher.image_size == 196
-    assert arm("random image_size=48", 14).teacher.image_size == 48
+    assert resolved("ViT-B-32-quickgelu@openai").image_size == 256
+    assert resolved("random random.patch_size=14").image_size == 112
+    assert resolved("random image_size=48").image_size == 48
+
+
+def test_arm__is_what_it_says_also_where_that_is_a_default_or_the_preset_says_otherwise() -> None:
+    other = {"teacher": {"source": "ViT-B-16-quickgelu@openai", "weights": "b16.pt"}}
+    assert resolved("random", **other).weights is None
+    assert resolved("random").random.width == 256  # the preset's
+    assert resolved("random random.width=128").random.width == 128  # the default
+    assert resolved("ViT-L-14-quickgelu@openai").source == "ViT-L-14-quickgelu@openai"
 
 
 def test_arm__names_a_file_without_its_folder(tmp_path: Path) -> None:
-    first = arm(f"ViT-B-16 weights={tmp_path}/b16.pt", 14)
+    first = arm(f"ViT-B-16 weights={tmp_path}/b16.pt", TRAINING)
     assert first.name == "ViT-B-16 weights=b16.pt"
-    assert first.teacher.weights == tmp_path / "b16.pt"
-    assert arm("hf-hub:org/name image_size=224", 14).name == "hf-hub:org/name image_size=224"
+    assert first.training.recipe().teacher.weights == tmp_path / "b16.pt"
+    assert arm("hf-hub:org/name image_size=224", TRAINING).name == "hf-hub:org/name image_size=224"
 
 
 @pytest.mark.parametrize(
