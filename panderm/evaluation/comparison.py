@@ -131,10 +131,10 @@ def _check_same_cases(pair: Pair, ours: pd.DataFrame, theirs: pd.DataFrame) -> N
 
 def with_holm(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Return the rows as a table with Holm-adjusted p-values over all of them, by kind of test."""
-    frame = pd.DataFrame(list(rows))
+    frame = pd.DataFrame(list(rows), columns=COMPARISONS.names)
     for name in ("p_permutation", "p_t"):
         frame[f"{name}_holm"] = holm(frame[name])
-    return frame.loc[:, COMPARISONS.names]
+    return frame
 
 
 def write_comparison(frame: pd.DataFrame, how: Resampling, permutations: int, out: Path) -> Record:
@@ -159,7 +159,7 @@ def write_comparison(frame: pd.DataFrame, how: Resampling, permutations: int, ou
 def as_markdown(frame: pd.DataFrame, how: Resampling, permutations: int) -> str:
     """Return the table as Markdown with one sentence on how it was made."""
     lines = [
-        "| task | against | metric | cases (groups) | this model | the other | difference | permutation p (Holm) | t p (Holm) |",
+        "| task | against | metric | cases (groups) | model | the other | difference | permutation p (Holm) | t p (Holm) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
