@@ -21,6 +21,7 @@ _OTHERS: dict[str, str] = {
     "synthesize": "write synthetic twins of the deliveries into landing/",
     "compare": "hold models against others on the same test images",
     "teachers": "pretrain with several teachers on the same corpus and compare the encoders",
+    "reader-study": "compute the paper's reader studies from answers tables",
     "rollback": "return a task to its former release",
     "serve": "start a local Triton server on loopback with the model repository",
     "predict": "ask a Triton server about images",
