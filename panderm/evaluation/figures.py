@@ -98,7 +98,7 @@ def _figure(
         reason = f"{groups} patients or lesions, an interval needs {how.min_groups}"
         return Figure(*what, value, math.nan, math.nan, images, groups, reason)
     interval = interval_of(statistic, rows, how)
-    few = "too few replicates have the classes it needs" if math.isnan(interval.low) else None
+    few = "it hangs on one patient, or too few replicates have the classes it needs" if math.isnan(interval.low) else None
     return Figure(*what, value, interval.low, interval.high, images, groups, few)
 
 
