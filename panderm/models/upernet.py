@@ -1,4 +1,4 @@
-"""UperNet on the encoder: four taps, necks that make a pyramid of them, pooled context, one mask (PanDerm, Methods, Segmentation).
+"""UperNet on the encoder: four taps, necks that make a pyramid of them, pooled context, one mask (paper, Methods).
 
 After UPerNet (arXiv 1807.10221) with the feature necks that BEiT-style encoders use; written from the described layers.
 Shapes: N images, S side in pixels, G = S / patch side, D encoder width, W channels of the head, C classes.
