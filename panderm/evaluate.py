@@ -43,7 +43,7 @@ class Config(FrozenConfig):
         level: coverage of the intervals (paper: 95 %).
         seed: of the replicates.
         min_groups: patients (or lesions, or images) below which a class or subgroup gets no interval; measured for the
-            gate (docs/gate.md): with 15 an interval said to hold in 95 % holds in about 90 %.
+            gate (docs/gate.md): with 15 an interval said to hold in 95 % holds in 98 %.
         bootstrap: ``clustered`` draws whole patients; ``plain`` draws single images, to match the paper.
         interval: ``studentised``, which holds its level from 50 images on (docs/statistics.md), or the paper's ``percentile``.
         batch: images a forward pass.
