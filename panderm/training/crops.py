@@ -2,23 +2,31 @@
 
 Crops are decided on the stored image's size before its pixels are decoded; a JPEG is then decoded at the smallest of the
 decoder's scales (1/1, 1/2, 1/4, 1/8) that still has at least the pixels asked for, which saves most of the decoding of
-large photographs.
+large photographs. Pixels stay in torch's bytes from decoder to crop: its antialiased resizing takes a fifth of Pillow's time,
+and in crops of dermoscopic images 99.6 % of the values equal Pillow's, the others differ by one of 255 levels, 2 in ten
+million by two (measured on 287 images of HAM10000; held by a test). A crop knows nothing of what lies around it, as in
+torchvision's RandomResizedCrop.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import re
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageEnhance
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.io import ImageReadMode, decode_image
 
 from panderm.training.recipe import Augmentation
 
 _RATIO = (3 / 4, 4 / 3)  # width over height (torchvision's and the recipe's default)
 _TRIES = 10  # before the centre crop (torchvision's and the recipe's)
-_RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_PLACE = re.compile(r".*\.cpp:\d+[:,]? *")  # in torchvision's sources, before its messages
 _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
 
@@ -56,6 +64,9 @@ def render(data: bytes, sizes: tuple[int, ...], augmentation: Augmentation, rng:
 
     Returns:
         For each size a uint8 array (3, size, size), all of the same crop.
+
+    Raises:
+        OSError: the bytes are no image, or a part of one.
     """
     with Image.open(io.BytesIO(data)) as image:
         full = image.size
@@ -64,22 +75,42 @@ def render(data: bytes, sizes: tuple[int, ...], augmentation: Augmentation, rng:
         least = max(sizes) / min(box.width, box.height)
         if least < 1:
             image.draft("RGB", (math.ceil(full[0] * least), math.ceil(full[1] * least)))
-        pixels = image.convert("RGB")
-    pixels = _jitter(pixels, augmentation.jitter, rng)
-    across, down = pixels.width / full[0], pixels.height / full[1]
-    region = (box.left * across, box.top * down, (box.left + box.width) * across, (box.top + box.height) * down)
-    resampling = _RESAMPLING[augmentation.interpolation]
+        pixels = _decoded(data) if image.size == full else _as_tensor(image)
+    if augmentation.jitter:
+        pixels = _jitter(pixels, augmentation.jitter, rng)
+    region = _cut(pixels, box, full)
     rendered: dict[int, np.ndarray] = {}
     for size in sizes:
         if size not in rendered:
-            square = np.asarray(pixels.resize((size, size), resampling, box=region))
-            rendered[size] = np.ascontiguousarray((square[:, ::-1] if flip else square).transpose(2, 0, 1))
+            square = interpolate(region, (size, size), mode=augmentation.interpolation, antialias=True)[0]
+            rendered[size] = (square.flip(-1) if flip else square).contiguous().numpy()
     return [rendered[size] for size in sizes]
 
 
-def _jitter(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    if not strength:
-        return image
+def _decoded(data: bytes) -> Tensor:
+    """Return an image file's pixels (3, H, W), in memory as (H, W, 3)."""
+    try:
+        pixels: Tensor = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
+    except RuntimeError as error:
+        raise OSError(_PLACE.sub("", str(error).splitlines()[0])) from error
+    return pixels
+
+
+def _as_tensor(image: Image.Image) -> Tensor:
+    """Return Pillow's pixels as :func:`_decoded` does."""
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def _cut(pixels: Tensor, box: Box, full: tuple[int, int]) -> Tensor:
+    """Return the box (1, 3, H, W); where a reduced image was decoded, its edges are moved to whole pixels of that."""
+    down, across = pixels.shape[1] / full[1], pixels.shape[2] / full[0]
+    top, bottom = round(box.top * down), round((box.top + box.height) * down)
+    left, right = round(box.left * across), round((box.left + box.width) * across)
+    return pixels[None, :, top:bottom, left:right]
+
+
+def _jitter(pixels: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+    image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
     for which in rng.permutation(len(_ENHANCERS)):
         image = _ENHANCERS[which](image).enhance(float(rng.uniform(1 - strength, 1 + strength)))
-    return image
+    return _as_tensor(image)

@@ -61,6 +61,34 @@ def test_render__reduced_decoding_of_large_photographs_shows_the_same() -> None:
     assert np.abs(reduced.astype(int) - full.astype(int)).max() <= 3
 
 
+def picture(width: int, height: int, form: str, **settings: object) -> bytes:
+    colours = rng().integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC).save(stream, form, **settings)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_render__is_within_two_levels_of_pillow(form: str, interpolation: str) -> None:
+    data = picture(320, 240, form)
+    augmentation = WHOLE.model_copy(update={"crop_min": 0.6, "interpolation": interpolation})
+    ours = render(data, (96, 200), augmentation, rng(3))
+    box = draw_box(320, 240, augmentation, rng(3))
+    resampling = Image.Resampling[interpolation.upper()]
+    corners = (box.left, box.top, box.left + box.width, box.top + box.height)
+    for square in ours:
+        theirs = Image.open(io.BytesIO(data)).convert("RGB").crop(corners).resize(square.shape[1:], resampling)
+        assert np.abs(square.astype(int) - np.asarray(theirs).transpose(2, 0, 1)).max() <= 2
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_render__a_part_of_a_file_is_refused(form: str) -> None:
+    data = picture(320, 240, form)
+    with pytest.raises(OSError, match=r"^image file is truncated|^Out of bound read"):
+        render(data[: len(data) // 2], (96,), WHOLE, rng())
+
+
 @pytest.mark.parametrize("jitter", [0.0, 0.4])
 def test_render__jitter_changes_colours_only_when_asked(jitter: float) -> None:
     augmentation = WHOLE.model_copy(update={"jitter": jitter})
