@@ -121,7 +121,10 @@ class Teacher(nn.Module):
         if is_plain(self.tower):
             products = DTYPES[precision]
             stream = torch.float32 if device.type == "cpu" else products
-            self.tower = PlainTower(self.tower, products, stream)  # type: ignore[arg-type]
+            tower = PlainTower(self.tower, products, stream)  # type: ignore[arg-type]
+            if device.type == "cpu":
+                tower.lay_out()
+            self.tower = tower
         if precision != "fp32":
             self.note = f"{self.note}, computed in {precision}"
         self.precision = precision

@@ -14,10 +14,10 @@ from typing import Any, Literal
 import torch
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
 from panderm.models.encoder import patch_pixels
-from panderm.models.linear import linear
+from panderm.models.linear import FrozenLinear
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -59,29 +59,24 @@ class _Block(nn.Module):
     def __init__(self, block: Any, products: torch.dtype, stream: torch.dtype) -> None:
         super().__init__()
         self.products, self.heads = products, int(block.attn.num_heads)
-        self.quick = type(block.mlp.gelu) is QuickGELU
-        first, second = (getattr(scale, "gamma", torch.ones(())).unsqueeze(-1) for scale in (block.ls_1, block.ls_2))
-        quick = _QUICK if self.quick else 1.0
+        first, second = (getattr(scale, "gamma", torch.ones(())) for scale in (block.ls_1, block.ls_2))
+        quick = type(block.mlp.gelu) is QuickGELU
+        by = _QUICK if quick else 1.0
         self.norm_1, self.norm_2 = _Norm(block.ln_1, stream), _Norm(block.ln_2, stream)
-        self.qkv = _frozen(block.attn.in_proj_weight, products)
-        self.qkv_bias = _frozen(block.attn.in_proj_bias, products)
-        self.proj = _frozen(block.attn.out_proj.weight * first, products)
-        self.proj_bias = _frozen(block.attn.out_proj.bias * first.squeeze(-1), products)
-        self.fc1, self.fc1_bias = (
-            _frozen(block.mlp.c_fc.weight * quick, products),
-            _frozen(block.mlp.c_fc.bias * quick, products),
-        )
-        self.fc2 = _frozen(block.mlp.c_proj.weight * second / quick, products)
-        self.fc2_bias = _frozen(block.mlp.c_proj.bias * second.squeeze(-1), products)
+        self.qkv = _frozen_map(block.attn.in_proj_weight, block.attn.in_proj_bias, products)
+        out, fc1, fc2 = block.attn.out_proj, block.mlp.c_fc, block.mlp.c_proj
+        self.proj = _frozen_map(out.weight * first.unsqueeze(-1), out.bias * first, products)
+        self.fc1 = _frozen_map(fc1.weight * by, fc1.bias * by, products, "silu" if quick else "gelu")
+        self.fc2 = _frozen_map(fc2.weight * second.unsqueeze(-1) / by, fc2.bias * second, products)
 
     def forward(self, stream: Tensor) -> Tensor:
         tokens = self.norm_1(stream).to(self.products)
-        projected = linear(tokens, self.qkv, self.qkv_bias).view(*tokens.shape[:2], 3, self.heads, -1)
+        projected = self.qkv(tokens).view(*tokens.shape[:2], 3, self.heads, -1)
         queries, keys, values = projected.permute(2, 0, 3, 1, 4).unbind(0)
         attended = scaled_dot_product_attention(queries, keys, values)
-        stream = stream + linear(attended.transpose(1, 2).flatten(2), self.proj, self.proj_bias)
-        hidden = linear(self.norm_2(stream).to(self.products), self.fc1, self.fc1_bias)
-        return stream + linear(silu(hidden) if self.quick else gelu(hidden), self.fc2, self.fc2_bias)
+        stream = stream + self.proj(attended.transpose(1, 2).flatten(2))
+        added: Tensor = self.fc2(self.fc1(self.norm_2(stream).to(self.products)))
+        return stream + added
 
 
 class PlainTower(nn.Module):
@@ -98,22 +93,37 @@ class PlainTower(nn.Module):
         super().__init__()
         self.products, self.stream, self.patch = products, stream, int(tower.patch_size[0])
         positions = tower.positional_embedding.detach()
-        self.patches = _frozen(tower.conv1.weight.flatten(1), products)
+        self.patches = _frozen_map(tower.conv1.weight.flatten(1), None, products)
         self.first = _frozen((tower.class_embedding + positions[0]).view(1, 1, -1), stream)
         self.positions = _frozen(positions[1:], stream)
         self.norm_before = nn.Identity() if isinstance(tower.ln_pre, nn.Identity) else _Norm(tower.ln_pre, stream)
         self.blocks = nn.ModuleList(_Block(block, products, stream) for block in tower.transformer.resblocks)
         self.norm_after = _Norm(tower.ln_post, stream)
-        self.head = _frozen(tower.proj.t(), products)
+        self.head = _frozen_map(tower.proj.t(), None, products)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, 3, S, S), normalised, to tokens (N, L, T), class token first."""
-        rows = linear(patch_pixels(images.to(self.products), self.patch), self.patches) + self.positions
+        rows = self.patches(patch_pixels(images.to(self.products), self.patch)) + self.positions
         tokens = self.norm_before(torch.cat([self.first.expand(len(rows), -1, -1), rows.to(self.stream)], dim=1))
         for block in self.blocks:
             tokens = block(tokens)
-        return linear(self.norm_after(tokens).to(self.products), self.head)
+        answered: Tensor = self.head(self.norm_after(tokens).to(self.products))
+        return answered
+
+    def lay_out(self, images: int = 8) -> None:
+        """Lay the weights out for a CPU that answers about ``images`` images at a time; any number may follow."""
+        for module in self.modules():
+            if isinstance(module, FrozenLinear):
+                module.lay_out(images * (1 + len(self.positions)))
+
+
+def _frozen_map(weight: Tensor, bias: Tensor | None, dtype: torch.dtype, activation: str = "none") -> FrozenLinear:
+    return FrozenLinear(_copied(weight, dtype), None if bias is None else _copied(bias, dtype), activation)
+
+
+def _copied(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.detach().to(dtype, copy=True).contiguous()
 
 
 def _frozen(tensor: Tensor, dtype: torch.dtype) -> nn.Parameter:
-    return nn.Parameter(tensor.detach().to(dtype, copy=True).contiguous(), requires_grad=False)
+    return nn.Parameter(_copied(tensor, dtype), requires_grad=False)

@@ -29,7 +29,7 @@ from panderm.training.launch import TrainingStopped, worker_main
 from panderm.training.metrics import MetricsLog, batch_name
 from panderm.training.parallel import Mode, gathered, replicate, shard
 from panderm.training.place import Place, joined
-from panderm.training.recipe import Recipe
+from panderm.training.recipe import Optimisation, Recipe
 from panderm.training.schedule import decay_groups, learning_rate
 from panderm.training.start import inherited, load_start
 from panderm.training.state import load_state, save_state
@@ -102,6 +102,16 @@ def build_placed_teacher(recipe: Recipe, device: torch.device) -> Teacher:
     return build_teacher(recipe.teacher, recipe.encoder.grid).placed(resolved, device)
 
 
+def build_optimizer(model: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer:
+    """Return AdamW over what is trained in ``model``, fused: one kernel reads each value once, and clips it on the way."""
+    return torch.optim.AdamW(
+        decay_groups(model, optimisation.weight_decay, optimisation.decay_tokens),
+        lr=optimisation.learning_rate,
+        betas=(optimisation.beta_1, optimisation.beta_2),
+        fused=True,
+    )
+
+
 class Pretraining:
     """One process of a pretraining: model, optimiser, data and how far they are.
 
@@ -126,12 +136,7 @@ class Pretraining:
         self.sharded = job.parallel == "fsdp" and place.world > 1
         if self.sharded:
             shard(self.model, place, compiled=job.compile)
-        self.optimizer = torch.optim.AdamW(
-            decay_groups(self.model, optimisation.weight_decay, optimisation.decay_tokens),
-            lr=optimisation.learning_rate,
-            betas=(optimisation.beta_1, optimisation.beta_2),
-            fused=True,
-        )
+        self.optimizer = build_optimizer(self.model, optimisation)
         self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say, place)
         self.student = self._wrapped()
         self.stepper = Stepper(
