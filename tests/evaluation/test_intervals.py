@@ -108,7 +108,7 @@ def test_permutation__p_values_are_uniform_under_the_null_and_plain_ones_are_not
 
 
 def test_coverage__simulated_truth_is_what_many_images_come_to(check: ModuleType) -> None:
-    for name, draw in check.DRAWN.items():
+    for name, draw in (check.DRAWN | check.HARD).items():
         case = draw(np.random.default_rng(0), 60_000)
         assert case.statistic(np.ones(60_000)) == pytest.approx(case.truth, abs=0.012), name
     assert weighted_f1_statistic([0, 1], [0, 1], 2)(np.ones(2)) == 1.0
