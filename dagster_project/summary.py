@@ -40,11 +40,12 @@ def _tasks(rows: list[dict[str, Any]], releases: dict[str, dict[str, Any]]) -> I
     yield f"\n{'task':<14}{'metric':<13}{'value':>7}  {'95 % interval':<17}{'verdict':<24}serves"
     for row in rows:
         report, key = row["report"], row["task"].key
-        interval = f"[{report['low']:.3f}, {report['high']:.3f}]"
+        interval = "none" if report["low"] is None or report["high"] is None else f"[{report['low']:.3f}, {report['high']:.3f}]"
+        value = "-" if report["value"] is None else f"{report['value']:.3f}"
         outcome = (row["verdict"] or {}).get("outcome", "none").replace("_", " ")
         serving = releases.get(key, {}).get("serving")
         version = f"version {serving}" if serving else "-"
-        yield f"{key:<14}{report['metric']:<13}{report['value']:>7.3f}  {interval:<17}{outcome:<24}{version}"
+        yield f"{key:<14}{report['metric']:<13}{value:>7}  {interval:<17}{outcome:<24}{version}"
 
 
 def _answer(layout: Layout) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Fill the template and write ``reports/index.html``."""
+"""Fill the template and write ``reports/index.html`` and, for all 28 benchmarks, ``reports/benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 from panderm import __version__
 from panderm.core.files import write_text
-from panderm.core.layout import Layout
+from panderm.core.layout import Layout, benchmark_dataset
 from panderm.pipeline import STAGES
+from panderm.reporting.benchmarks import NAME, as_markdown, benchmark_rows, data_words
 from panderm.reporting.gather import gather
 from panderm.reporting.pictures import thumbnail_uri
 
 
 def write_report(layout: Layout, answer: dict[str, Any] | None = None) -> Path:
-    """Write the report of a workspace and return its path.
+    """Write the report of a workspace, and the table of all benchmarks beside it; return the page's path.
 
     Args:
         layout: the workspace.
@@ -33,13 +34,26 @@ def write_report(layout: Layout, answer: dict[str, Any] | None = None) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": _figure, "percent": _percent, "short": lambda digest: str(digest or "")[:8]}
+    environment.filters |= {
+        "figure": _figure,
+        "percent": _percent,
+        "short": lambda digest: str(digest or "")[:8],
+        "twin": benchmark_dataset,
+    }
     contents = gather(layout)
+    benchmarks = benchmark_rows(layout)
     page = environment.get_template("report.html").render(
-        **contents, stages=STAGES, version=__version__, answer=_with_picture(answer), synthetic=_synthetic(contents)
+        **contents,
+        benchmarks=benchmarks,
+        data_words=data_words,
+        stages=STAGES,
+        version=__version__,
+        answer=_with_picture(answer),
+        synthetic=_synthetic(contents),
     )
     target = layout.reports / "index.html"
     write_text(target, page)
+    write_text(layout.reports / NAME, as_markdown(benchmarks))
     return target
 
 

@@ -1,0 +1,160 @@
+"""All 28 benchmarks on one table: what was judged, on what data, with which verdict, and what the paper states.
+
+A figure of the paper stands beside ours only where the judged images are real: beside those of a synthetic twin it would
+invite a comparison that means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from panderm.catalog import BENCHMARKS, Benchmark
+from panderm.core.files import read_json, sha256_file
+from panderm.core.layout import Layout, benchmark_dataset
+from panderm.core.record import RECORD_NAME, Record
+
+NAME = "benchmarks.md"
+SYNTHETIC = "synthetic twin"
+
+
+class Row(NamedTuple):
+    """One benchmark as it stands in a workspace.
+
+    Attributes:
+        task: its row of the catalogue.
+        state: in words: ``no delivery``, why it has no figure yet, or ``judged``.
+        synthetic: whether the published images are a program's; None where nothing is published.
+        report: evaluate's report; None unless judged.
+        outcome: of the verdict, empty where there is none.
+        note: what a reader of the figure must know, e.g. that the data have changed since; empty if nothing.
+    """
+
+    task: Benchmark
+    state: str
+    synthetic: bool | None
+    report: dict[str, Any] | None
+    outcome: str
+    note: str
+
+    @property
+    def paper(self) -> str:
+        """The paper's figures in words; empty where it states none, or ours is none on real data."""
+        if self.report is None or self.synthetic is not False:
+            return ""
+        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.task.reported.items())
+
+    @property
+    def figure(self) -> str:
+        """Our value with its interval; empty unless judged."""
+        if self.report is None:
+            return ""
+        value, low, high = (self.report[name] for name in ("value", "low", "high"))
+        if value is None:
+            return "undefined"
+        return f"{value:.3f}" + (" (no interval)" if low is None or high is None else f" ({low:.3f} to {high:.3f})")
+
+
+def benchmark_rows(layout: Layout) -> list[Row]:
+    """Return all 28 rows of a workspace, in the paper's order.
+
+    Raises:
+        InputError: a report, record or verdict is damaged.
+    """
+    corpus = _record(layout.corpus)
+    return [_row(layout, task, corpus) for task in BENCHMARKS]
+
+
+def _row(layout: Layout, task: Benchmark, corpus: Record | None) -> Row:
+    evaluation, verdict = layout.evaluation(task.key) / "report.json", layout.verdict(task.key) / "verdict.json"
+    synthetic = _synthetic(layout, task)
+    if not evaluation.is_file():
+        return Row(task, _why_not(layout, task, corpus), synthetic, None, "", "")
+    report = read_json(evaluation)
+    outcome = _outcome(read_json(verdict), evaluation) if verdict.is_file() else ""
+    return Row(task, "judged", synthetic, report, outcome, _stale(layout, task, corpus, report))
+
+
+def _outcome(verdict: dict[str, Any], report: Path) -> str:
+    """Return the verdict's outcome if it was given on this report."""
+    same = verdict.get("report_sha256") in (None, sha256_file(report))
+    return str(verdict["outcome"]) if same else ""
+
+
+def _why_not(layout: Layout, task: Benchmark, corpus: Record | None) -> str:
+    dataset = benchmark_dataset(task.key)
+    published = (layout.published(dataset) / "manifest.parquet").is_file()
+    landing = layout.landing(dataset)
+    landed = landing.is_dir() and any(landing.iterdir())
+    if not (published or landed):
+        return "no delivery"
+    if not task.runnable:
+        return "delivered; this version does not run its kind"
+    if not published:
+        broken = (layout.staging(dataset) / "contract.json").is_file()
+        return "delivered; its contract is not met" if broken else "delivered, not ingested yet"
+    refused = corpus.values.get("refused", {}).get(task.key) if corpus else None
+    return f"no split: {refused}" if refused else "published, not judged yet"
+
+
+def _stale(layout: Layout, task: Benchmark, corpus: Record | None, report: dict[str, Any]) -> str:
+    """Say whether data or split have changed since the figure was made."""
+    split = layout.split(task.key) / "split.parquet"
+    manifest = layout.published(benchmark_dataset(task.key)) / "manifest.parquet"
+    if not (split.is_file() and manifest.is_file()):
+        return "its data are gone"
+    known = corpus.hashes.get(f"manifest {benchmark_dataset(task.key)}") if corpus else None
+    if report.get("split_sha256") != sha256_file(split) or known != sha256_file(manifest):
+        return "data have changed since; judge again"
+    return ""
+
+
+def _synthetic(layout: Layout, task: Benchmark) -> bool | None:
+    record = _record(layout.published(benchmark_dataset(task.key)))
+    return None if record is None else bool(record.values.get("synthetic", False))
+
+
+def _record(folder: Path) -> Record | None:
+    return Record.load(folder) if (folder / RECORD_NAME).is_file() else None
+
+
+def as_markdown(rows: list[Row], details: str = "index.html") -> str:
+    """Return the table for people; ``details`` is the page that each judged task links to."""
+    return "\n".join(_lines(rows, details)) + "\n"
+
+
+def _lines(rows: list[Row], details: str) -> Iterator[str]:
+    judged = [row for row in rows if row.report]
+    yield "# The 28 benchmarks"
+    yield ""
+    yield f"{len(judged)} of {len(rows)} judged. Intervals are 95 %, over patients; n are test cases."
+    twins = sum(row.synthetic is True for row in judged)
+    if twins:
+        yield f"**{twins} of them on synthetic twins**: they show that the pipeline works, and say nothing about patients."
+    yield ""
+    yield "| # | task | modality | classes | n | metric | ours (95 % interval) | data | paper | verdict |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        task, report = row.task, row.report
+        name = f"[{task.key}]({details}#task-{task.key})" if report else task.key
+        metric = (report["metric"] if report else task.metric).replace("_", " ")
+        figure = "; ".join(filter(None, (row.figure or row.state, row.note)))
+        cells = (
+            str(task.number),
+            name,
+            task.modality,
+            task.classes_stated,
+            str(report["n"]) if report else "-",
+            metric,
+            figure,
+            data_words(row),
+            row.paper or "-",
+            row.outcome.replace("_", " ") or "-",
+        )
+        yield "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+
+def data_words(row: Row) -> str:
+    """Return what the images are: ``synthetic twin``, ``delivered``, or a dash where nothing is published."""
+    return "-" if row.synthetic is None else SYNTHETIC if row.synthetic else "delivered"

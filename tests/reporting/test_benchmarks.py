@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from panderm.catalog import BENCHMARKS
+from panderm.core.files import sha256_file, write_bytes, write_json
+from panderm.core.layout import Layout
+from panderm.core.record import Record
+from panderm.core.tables import MANIFEST, QUARANTINE, SPLIT, write_table
+from panderm.reporting import write_report
+from panderm.reporting.benchmarks import Row, as_markdown, benchmark_rows
+
+
+def publish(layout: Layout, task: str, *, synthetic: bool) -> None:
+    home = layout.published(f"benchmarks/{task}")
+    write_table(home / "manifest.parquet", pd.DataFrame({"dataset": []}), MANIFEST)
+    write_table(home / "quarantine.parquet", pd.DataFrame({"dataset": []}), QUARANTINE)
+    Record(stage="validate", values={"synthetic": synthetic}).save(home)
+
+
+def judge(layout: Layout, task: str, outcome: str = "pass", **changes: Any) -> None:
+    """Leave what curate, evaluate and gate leave of a published task."""
+    write_table(layout.split(task) / "split.parquet", pd.DataFrame({"image_id": []}), SPLIT)
+    report = {"task": task, "metric": "auroc", "value": 0.9, "low": 0.8, "high": 0.95, "n": 70, "groups": 40}
+    report |= {"split_sha256": sha256_file(layout.split(task) / "split.parquet")} | changes
+    write_json(layout.evaluation(task) / "report.json", report)
+    digest = sha256_file(layout.evaluation(task) / "report.json")
+    write_json(layout.verdict(task) / "verdict.json", {"outcome": outcome, "report_sha256": digest, "reasons": []})
+    former = Record.load(layout.corpus).hashes if (layout.corpus / "record.json").is_file() else {}
+    manifest = sha256_file(layout.published(f"benchmarks/{task}") / "manifest.parquet")
+    Record(stage="curate", hashes=former | {f"manifest benchmarks/{task}": manifest}).save(layout.corpus)
+
+
+def row_of(layout: Layout, task: str) -> Row:
+    return next(row for row in benchmark_rows(layout) if row.task.key == task)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path)
+
+
+def test_benchmark_rows__an_empty_workspace_lists_all_28_without_a_delivery(layout: Layout) -> None:
+    rows = benchmark_rows(layout)
+    assert [row.task.key for row in rows] == [task.key for task in BENCHMARKS]
+    assert {row.state for row in rows} == {"no delivery"}
+
+
+def test_benchmark_rows__say_how_far_each_has_come(layout: Layout) -> None:
+    write_bytes(layout.landing("benchmarks/ddi") / "a.csv", b"")
+    publish(layout, "ph2", synthetic=True)
+    publish(layout, "hiba", synthetic=True)
+    Record(stage="curate", values={"refused": {"hiba": "one class only"}}).save(layout.corpus)
+    states = {row.task.key: row.state for row in benchmark_rows(layout)}
+    assert states["ddi"] == "delivered, not ingested yet"
+    assert states["ph2"] == "published, not judged yet"
+    assert states["hiba"] == "no split: one class only"
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_benchmark_rows__the_papers_figure_stands_beside_real_data_only(layout: Layout, synthetic: bool) -> None:
+    publish(layout, "nevus_count", synthetic=synthetic)
+    judge(layout, "nevus_count")
+    text = as_markdown(benchmark_rows(layout))
+    assert ("0.983" in text) is not synthetic
+    assert ("synthetic twin" in text) is synthetic
+    assert "| 70 | auroc | 0.900 (0.800 to 0.950) |" in text
+    assert "[nevus_count](index.html#task-nevus_count)" in text
+
+
+def test_benchmark_rows__data_without_a_figure_show_no_figure_of_the_paper(layout: Layout) -> None:
+    publish(layout, "nevus_count", synthetic=False)
+    assert row_of(layout, "nevus_count").paper == ""
+
+
+def test_benchmark_rows__tell_when_the_data_have_changed_since(layout: Layout) -> None:
+    publish(layout, "ham10000", synthetic=False)
+    judge(layout, "ham10000", split_sha256="other")
+    assert "judge again" in row_of(layout, "ham10000").note
+
+
+def test_benchmark_rows__a_verdict_on_another_report_is_none(layout: Layout) -> None:
+    publish(layout, "ham10000", synthetic=False)
+    judge(layout, "ham10000")
+    write_json(layout.verdict("ham10000") / "verdict.json", {"outcome": "pass", "report_sha256": "other", "reasons": []})
+    assert row_of(layout, "ham10000").outcome == ""
+
+
+def test_write_report__has_all_28_and_links_to_what_was_judged(layout: Layout) -> None:
+    publish(layout, "ham10000", synthetic=True)
+    judge(layout, "ham10000", "insufficient_evidence", low=None, high=None)
+    page = write_report(layout).read_text()
+    assert 'href="#task-ham10000"' in page
+    assert 'id="task-ham10000"' in page
+    assert "0.900 (no interval)" in page
+    assert page.count("no delivery") == 27
+    assert "4.7" not in page
+    table = (layout.reports / "benchmarks.md").read_text()
+    assert sum(line.startswith("| ") for line in table.splitlines()) == 29
+    assert "insufficient evidence" in table
