@@ -20,7 +20,9 @@ from panderm.core.record import RECORD_NAME, Record
 from panderm.training.watch_config import WatchConfig
 
 if TYPE_CHECKING:
+    from panderm.training.estimate import Estimate
     from panderm.training.nodes import Nodes
+    from panderm.training.pretrain_worker import Job
     from panderm.training.recipe import Recipe
 
 STAGE = "pretrain"
@@ -216,13 +218,51 @@ def _finished(out: Path, identity: str) -> Record | None:
     return record if same and sha256_file(weights) == record.hashes.get("encoder") else None
 
 
-def _train(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, Path | None], place: Path, say: Say) -> None:
-    from panderm.training.launch import TrainingStopped, launch
+def dry_run(
+    config: Config, corpus: Path, data: Path, work: Path, steps: int = 20, watts: float = 0, on_line: Say | None = None
+) -> Estimate:
+    """Take a few steps of the training, keep nothing, and return what the whole of it will cost.
+
+    Args:
+        config: settings of the training, as for :func:`run`.
+        corpus: curate's output folder.
+        data: the published datasets.
+        work: ``work/pretrain-dry-run`` is used meanwhile; an interrupted training beside it is not touched.
+        steps: to measure, after those in which things settle.
+        watts: draw of all machines together, 0 if unknown.
+        on_line: gets each line of progress; by default they are printed.
+
+    Raises:
+        TrainingFailed: a step failed; the message carries the end of its log.
+        ConfigError: a setting is unknown or out of range, or the training is for several machines.
+    """
+    from panderm.training.dry_run import MEASURED, DryJob
+    from panderm.training.estimate import Measured, estimate
+    from panderm.training.launch import launch
+    from panderm.training.state import KEPT
+
+    if config.place().total > 1:
+        raise ConfigError(
+            "a dry run measures one machine; run it with nodes=1 and overrides.optimisation.batch set to one machine's part"
+        )
+    place, identity = work / f"{STAGE}-dry-run", _identity(config, corpus)
+    shutil.rmtree(place, ignore_errors=True)
+    job = _job(config, config.recipe(), identity["corpus_sha256"], {"corpus": corpus, "data": data}, place)
+    unwatched = job.model_copy(update={"watch": WatchConfig(images=0, probe_tasks=())})
+    write_json(place / _JOB, DryJob(job=unwatched, steps=steps).model_dump(mode="json"))
+    launch("panderm.training.dry_run", place / _JOB, config.processes, place / _LOG, on_line or print)
+    measured = Measured.parse(read_json(place / MEASURED), where=MEASURED)
+    shutil.rmtree(place)
+    looks = config.watch.share if config.watch.images or config.watch.probe_tasks != () else 0.0
+    return estimate(measured, config.preset, config.workers, KEPT, looks, watts, shutil.disk_usage(work).free)
+
+
+def _job(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, Path | None], place: Path) -> Job:
     from panderm.training.pretrain_worker import Job
 
     weights = recipe.teacher.weights
     teacher = recipe.teacher.model_copy(update={"weights": weights.resolve() if weights else None})
-    job = Job(
+    return Job(
         recipe=recipe.model_copy(update={"teacher": teacher, "start": recipe.start and recipe.start.placed()}),
         preset=config.preset,
         corpus_sha256=corpus_sha256,
@@ -239,6 +279,12 @@ def _train(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str
         tell_seconds=config.tell_seconds,
         watch=config.watch,
     )
+
+
+def _train(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, Path | None], place: Path, say: Say) -> None:
+    from panderm.training.launch import TrainingStopped, launch
+
+    job = _job(config, recipe, corpus_sha256, sources, place)
     write_json(place / _JOB, job.model_dump(mode="json"))
     launch("panderm.training.pretrain_worker", place / _JOB, config.processes, place / _LOG, say, nodes=config.place())
     if not (place / "final").is_dir():

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -281,3 +283,32 @@ def test_command__ends_as_asked_after_a_stop(
     with pytest.raises(SystemExit) as end:
         main(["--workspace", str(workspace), "pretrain", *arguments])
     assert end.value.code == status
+
+
+@pytest.mark.slow
+def test_dry_run__prints_a_bill_and_leaves_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also beside an interrupted training, which stays as it is."""
+    place = interrupted(workspace)
+    for name in ("corpus", "data"):
+        shutil.copytree(workspace / name, workspace / "space" / ("artifacts" if name == "corpus" else "") / name)
+    shutil.copytree(place.parent, workspace / "space" / ".work")
+    write_json(workspace / "space" / "params.yaml", {"pretrain": {"overrides": RECIPE, "processes": 2, "device": "cpu"}})
+    before = files(workspace / "space")
+    main(["--workspace", str(workspace / "space"), "pretrain", "--dry-run", "--steps", "4", "--watts", "50", "--json"])
+    told = capsys.readouterr()
+    bill = json.loads(told.out)
+    assert files(workspace / "space") == before
+    assert (bill["measured"]["processes"], bill["measured"]["steps"], bill["images"]) == (2, 12, 48)
+    assert len(bill["measured"]["step_seconds"]) == 4
+    assert bill["kilowatt_hours"] == pytest.approx(50 * bill["hours"] / 1000)
+    assert "nothing was kept" in told.err
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_dry_run__measures_one_machine(workspace: Path) -> None:
+    config = pretrain.Config.parse({"overrides": RECIPE, "nodes": 2, "node_rank": 0, "endpoint": "a:1"})
+    with pytest.raises(ConfigError, match="a dry run measures one machine; run it with nodes=1"):
+        pretrain.dry_run(config, workspace / "corpus", workspace / "data", workspace / "work")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from panderm.cli.common import print_record, settings_option, stage_config
 from panderm.core.layout import Layout
+
+if TYPE_CHECKING:
+    from panderm.pretrain import Config
 
 
 @click.command()
@@ -28,8 +33,30 @@ from panderm.core.layout import Layout
     help="Exit status after SIGTERM with the state saved. A scheduler that starts again only what failed (Kubernetes, a Slurm "
     "script that requeues) needs another one, e.g. 75.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Take a few real steps, keep nothing, and say what the whole training will take: hours, GPU-hours, energy, storage.",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps that a dry run measures.")
+@click.option(
+    "--watts",
+    type=click.FloatRange(min=0),
+    default=0,
+    help="Draw of all machines together, for a dry run's energy. [default: what the GPUs tell, or an assumption it states]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a dry run's estimate as JSON on stdout, progress on stderr.")
 @settings_option
-def command(preset: str | None, restart: bool, status_when_stopped: int, assignments: tuple[str, ...]) -> None:
+def command(
+    preset: str | None,
+    restart: bool,
+    status_when_stopped: int,
+    dry_run: bool,
+    steps: int,
+    watts: float,
+    as_json: bool,
+    assignments: tuple[str, ...],
+) -> None:
     """Train the encoder on artifacts/corpus; write artifacts/pretrain.
 
     Runs in processes of its own (torchrun). Interrupt it or kill it: the same command goes on where it was. Parts of the
@@ -42,6 +69,9 @@ def command(preset: str | None, restart: bool, status_when_stopped: int, assignm
     layout = Layout.here()
     named = (*((f"preset={preset}",) if preset else ()), *(("restart=true",) if restart else ()))
     config = stage_config(pretrain.Config, "pretrain", layout, (*named, *assignments))
+    if dry_run:
+        _estimate(config, layout, steps, watts, as_json)
+        return
     try:
         if config.place().first:
             folders = (layout.corpus, layout.data, layout.pretrained, layout.work)
@@ -51,3 +81,14 @@ def command(preset: str | None, restart: bool, status_when_stopped: int, assignm
     except TrainingStopped as stop:
         click.echo(f"panderm: {stop}", err=True)
         raise SystemExit(status_when_stopped) from stop  # click would turn its own Exit into a return value
+
+
+def _estimate(config: Config, layout: Layout, steps: int, watts: float, as_json: bool) -> None:
+    from panderm import pretrain
+    from panderm.training.estimate import lines
+
+    def say(line: str) -> None:
+        click.echo(line, err=as_json)
+
+    found = pretrain.dry_run(config, layout.corpus, layout.data, layout.work, steps, watts, on_line=say)
+    click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines(found)))

@@ -27,6 +27,7 @@ from panderm.training.recipe import Recipe
 from panderm.training.sampling import EpochOrder, Labels, Sampling, Stream, decks_of, generator, select
 
 CORPUS_NAME = "corpus.parquet"
+PREFETCH = 4  # batches that each loading process has ready
 _NEEDED = pa.schema(
     [CORPUS.field(name) for name in ("dataset", "image_id", "modality", "patient_id", "shard", "offset", "nbytes")]
 )
@@ -206,7 +207,7 @@ def loader(images: PretrainingImages, batches: EpochBatches, workers: int, pinne
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pinned,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=_quiet_worker if workers else None,
     )
 

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, silu
+from torch.nn.functional import linear as torch_linear
+
+from panderm.models import linear as module
+from panderm.models.linear import FrozenLinear, linear, route_linears
+
+needs_onednn = pytest.mark.skipif(module._product is None, reason="this torch has no oneDNN")
+
+
+def parts() -> tuple[Tensor, Tensor, Tensor]:
+    made = torch.Generator().manual_seed(0)
+    shapes = ((2, 5, 768), (512, 768), (512,))
+    return tuple(torch.randn(shape, generator=made, requires_grad=True) for shape in shapes)  # type: ignore[return-value]
+
+
+def gradients(function: object) -> list[Tensor]:
+    leaves = parts()
+    out = function(*leaves)  # type: ignore[operator]
+    weights = torch.linspace(-1, 1, out.numel()).view_as(out)
+    return [out, *torch.autograd.grad((out * weights).sum(), leaves)]
+
+
+@needs_onednn
+def test_linear__gives_torchs_values_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = module._product
+    monkeypatch.setattr(module, "_product", lambda *given: calls.append(1) or real(*given))  # type: ignore[misc, func-returns-value]
+    for ours, torchs in zip(gradients(linear), gradients(torch_linear), strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-5, atol=2e-4)
+    assert len(calls) == 3  # the output, and two of the three gradients
+
+
+@needs_onednn
+def test_linear__is_the_same_from_run_to_run() -> None:
+    for first, second in zip(gradients(linear), gradients(linear), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_linear__without_onednn_is_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_product", None)
+    for ours, torchs in zip(gradients(linear), gradients(torch_linear), strict=True):
+        assert torch.equal(ours, torchs)
+
+
+def test_linear__small_layers_and_other_types_are_torchs_own() -> None:
+    x, weight, bias = parts()
+    assert torch.equal(linear(x[..., :64], weight[:, :64], bias), torch_linear(x[..., :64], weight[:, :64], bias))
+    assert linear(x.double(), weight.double()).dtype == torch.float64
+    with torch.autocast("cpu", torch.bfloat16):
+        assert linear(x, weight, bias).dtype == torch.bfloat16
+
+
+def test_route_linears__keeps_weights_and_leaves_others_alone() -> None:
+    tree = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Bilinear(4, 4, 2))
+    before = {name: value.clone() for name, value in tree.state_dict().items()}
+    route_linears(tree)
+    assert [type(part).__name__ for part in tree] == ["Linear", "LayerNorm", "Bilinear"]
+    assert type(tree[0]) is module.Linear
+    assert all(torch.equal(value, before[name]) for name, value in tree.state_dict().items())
+
+
+@pytest.mark.parametrize(("activation", "function"), [("none", lambda x: x), ("gelu", gelu), ("silu", silu)])
+@pytest.mark.parametrize("laid_out", [False, True])
+def test_frozen_linear__laid_out_or_not_gives_the_same(activation: str, function: object, laid_out: bool) -> None:
+    x, weight, bias = (part.detach() for part in parts())
+    frozen = FrozenLinear(weight.clone(), bias.clone(), activation)
+    if laid_out:
+        frozen.lay_out(rows=10)
+    torch.testing.assert_close(frozen(x), function(torch_linear(x, weight, bias)), rtol=1e-4, atol=1e-4)  # type: ignore[operator]
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
