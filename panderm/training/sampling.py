@@ -47,7 +47,7 @@ class Sampling(FrozenConfig):
         fraction_by: ``image`` takes exactly that share; ``patient`` takes whole patients until the share is reached.
         leave_out: modalities or sources to leave out, after ``fraction``.
         order: ``rows`` draws single images from everywhere; ``shard_blocks`` shuffles blocks of neighbouring images, so that
-            shards are read in long runs (network storage, disks; docs/decisions/0009-data-path.md).
+            shards are read in long runs (network storage, disks; docs/decisions/0010-data-path.md).
         block: images in a block (128: about 8 MB of stored dermoscopy, long enough for any storage to stream).
         window: blocks that are mixed with one another (64: some four batches of 1,920, half a gigabyte of cache).
     """
