@@ -58,6 +58,8 @@ class Config(Compute):
         """Return the recipe of the task's kind."""
         if task.kind in ("diagnosis", "sequences"):
             return DiagnosisRecipe(self.protocol or task.protocol, self.linear_probe, self.fine_tuning)
+        if task.kind == "prognosis":
+            return DiagnosisRecipe("linear_probe", self.linear_probe, self.fine_tuning)
         return getattr(self, task.kind)
 
 

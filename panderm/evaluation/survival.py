@@ -8,6 +8,7 @@ error of their own is refused here in one sentence.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -113,7 +114,8 @@ def kaplan_meier(time: Times, event: Events) -> Curve:
 
 def at_risk(time: Times, when: Times) -> NDArray[np.int64]:
     """Return how many patients are still watched and without event just before each of ``when``."""
-    return (time[None, :] >= np.asarray(when)[:, None]).sum(axis=1).astype(np.int64)
+    watched: NDArray[np.int64] = (time[None, :] >= np.asarray(when)[:, None]).sum(axis=1).astype(np.int64)
+    return watched
 
 
 def log_rank(time: Times, event: Events, high: Events) -> LogRank:
@@ -145,8 +147,6 @@ def cox(covariates: pd.DataFrame, time: Times, event: Events) -> list[HazardRati
     Raises:
         InputError: there are too few events for so many covariates, or they do not determine the coefficients.
     """
-    from statsmodels.duration.hazard_regression import PHReg
-
     events, terms = int(event.sum()), covariates.shape[1]
     if events < LEAST_EVENTS_PER_TERM * terms:
         raise InputError(
@@ -154,21 +154,35 @@ def cox(covariates: pd.DataFrame, time: Times, event: Events) -> list[HazardRati
             f"{LEAST_EVENTS_PER_TERM} each are needed, deliver more patients or longer follow-up"
         )
     values = covariates.to_numpy(dtype=np.float64)
-    spread = values.std(axis=0)
+    spread, names = values.std(axis=0), [str(name) for name in covariates.columns]
     if (spread == 0).any() or np.linalg.matrix_rank(values - values.mean(axis=0)) < terms:
         raise InputError(
-            f"no Cox model: the covariates {', '.join(covariates)} of {len(event)} patients are constant or follow from each "
+            f"no Cox model: the covariates {', '.join(names)} of {len(event)} patients are constant or follow from each "
             "other; leave one out"
         )
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        # On standardised columns Newton's steps stay small; a hazard ratio is turned back below.
-        fitted = PHReg(time, (values - values.mean(axis=0)) / spread, status=event.astype(int), ties="efron").fit(disp=0)
-    found, error = np.asarray(fitted.params) / spread, np.asarray(fitted.bse) / spread
+    found, error = _fitted((values - values.mean(axis=0)) / spread, time, event)
     if not (np.isfinite(found).all() and np.isfinite(error).all() and (error > 0).all()):
         raise InputError(
-            "no Cox model: the coefficients did not converge; a covariate separates those with event from the rest"
+            "no Cox model: the coefficients do not converge; a covariate separates those with event from the rest, leave it out"
         )
-    return [_ratio(*row) for row in zip(covariates.columns, found, error, strict=True)]
+    found, error = found / spread, error / spread
+    return [_ratio(*row) for row in zip(names, found, error, strict=True)]
+
+
+def _fitted(values: Times, time: Times, event: Events) -> tuple[Times, Times]:
+    """Return coefficients and their errors, NaN where Newton's steps do not end; on standardised columns they are small."""
+    from statsmodels.duration.hazard_regression import PHReg
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning, HessianInversionWarning
+
+    nothing = np.full(values.shape[1], np.nan)
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for sign in (ConvergenceWarning, HessianInversionWarning):
+            warnings.simplefilter("error", sign)
+        try:
+            fitted = PHReg(time, values, status=event.astype(int), ties="efron").fit(disp=0)
+            return np.asarray(fitted.params), np.asarray(fitted.bse)
+        except (ConvergenceWarning, HessianInversionWarning, np.linalg.LinAlgError):
+            return nothing, nothing
 
 
 def _ratio(name: str, coefficient: float, error: float) -> HazardRatio:
@@ -242,5 +256,5 @@ def _still_watched(weight: Weight, event: Events, place: NDArray[np.intp], momen
     ended = np.bincount(place, weights=weight * event, minlength=moments)
     remaining = np.cumsum((lost + ended)[::-1])[::-1] - ended
     leaving = np.divide(lost, remaining, out=np.zeros(moments), where=remaining > 0)
-    chance: Times = np.cumprod(1.0 - leaving)
+    chance: Times = np.cumprod(1.0 - leaving, dtype=np.float64)
     return chance

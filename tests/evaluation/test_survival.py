@@ -92,6 +92,14 @@ def test_cox__too_few_events_or_a_constant_covariate_is_one_sentence() -> None:
         survival.cox(frame, time, few)
 
 
+@pytest.mark.filterwarnings("error")
+def test_cox__a_covariate_that_separates_is_one_sentence() -> None:
+    event = np.arange(40) < 20
+    frame = pd.DataFrame({"told": event.astype(float)})
+    with pytest.raises(InputError, match="the coefficients do not converge; a covariate separates"):
+        survival.cox(frame, np.where(event, 1.0, 2.0) + np.arange(40) / 100, event)
+
+
 def test_log_rank__needs_two_groups() -> None:
     with pytest.raises(InputError, match="0 of 2 patients are at high risk"):
         survival.log_rank(np.ones(2), np.ones(2, dtype=bool), survival.above_median(np.ones(2)))
