@@ -19,6 +19,7 @@ _OTHERS: dict[str, str] = {
     "tasks": "print the 28 benchmarks and which of them run",
     "checkpoint": "read official, timm and open_clip weights, and write them back",
     "synthesize": "write synthetic twins of the deliveries into landing/",
+    "align": "bring two images of a lesion onto each other, with a picture of every step",
     "compare": "hold models against others on the same test images",
     "teachers": "pretrain with several teachers on the same corpus and compare the encoders",
     "reader-study": "compute the paper's reader studies from answers tables",
