@@ -8,6 +8,7 @@ lesion or patient (a hash of its id), so no lesion stands on both sides; curate 
 | public set | part | delivered as |
 |---|---|---|
 | HAM10000 | half of the lesions | benchmarks/ham10000 |
+| HAM10000 masks | those of the same half, with their images | benchmarks/ham10000_seg |
 | HAM10000 | the other half | mym_hop_derm (dermoscopic) |
 | PAD-UFES-20 | three quarters of the patients | benchmarks/pad_ufes |
 | PAD-UFES-20 | the other quarter | edu1 (clinical) |
@@ -52,12 +53,23 @@ def ham10000(data: Path, landing: Path) -> None:
     for image in kept["image_id"]:
         place(images / f"{image}.jpg", home / images.name / f"{image}.jpg")
     kept.to_csv(home / "HAM10000_metadata.csv", index=False)
+    ham10000_masks(data, kept, landing / "benchmarks" / "ham10000_seg")
     given = table[sides == "source"].rename(columns={"localization": "site"})
     home = landing / "mym_hop_derm"
     for image in given["image_id"]:
         place(images / f"{image}.jpg", home / "images" / f"{image}.jpg")
     given = given.assign(image=given["image_id"] + ".jpg", subject=given["lesion_id"], lesion=given["lesion_id"])
     given[["image", "subject", "lesion", "age", "sex", "site"]].to_csv(home / "metadata.csv", index=False)
+
+
+def ham10000_masks(data: Path, table: pd.DataFrame, home: Path) -> None:
+    """Place images that have a mask, and the masks."""
+    images, masks = data / "HAM10000_images_part_1", data / "HAM10000_segmentations_lesion_tschandl"
+    masked = table[[(masks / f"{image}_segmentation.png").is_file() for image in table["image_id"]]]
+    for image in masked["image_id"]:
+        place(images / f"{image}.jpg", home / images.name / f"{image}.jpg")
+        place(masks / f"{image}_segmentation.png", home / masks.name / f"{image}_segmentation.png")
+    masked.to_csv(home / "HAM10000_metadata.csv", index=False)
 
 
 def pad_ufes(data: Path, landing: Path) -> None:

@@ -113,6 +113,12 @@ def assign_folds(rows: pd.DataFrame, prior: pd.Series, folds: int, seed: int) ->
     return rows["group"].map(table["fold"].fillna(pd.Series(chosen, dtype="float64"))).astype("Int32")
 
 
+def fold_names(frame: pd.DataFrame, fold: int, folds: int) -> pd.Series:
+    """Return ``train``, ``val`` or ``test`` for each row when ``fold`` is the one that is tested on."""
+    number = frame["fold"].astype(int)
+    return pd.Series(np.select([number == fold, number == (fold + 1) % folds], ["test", "val"], "train"), index=frame.index)
+
+
 def _earliest(split: pd.Series, group: pd.Series) -> pd.Series:
     """Return for each row the split that training sees first among those of its group; null where none has one."""
     return split.map(_RANK).astype("float64").groupby(group).transform("min").map(dict(enumerate(SPLITS))).astype(object)
@@ -142,15 +148,21 @@ def check_split(task: str, split: pd.Series, label: pd.Series, classes: tuple[st
     """Return what a reader of the results has to know: classes that a split lacks.
 
     Raises:
-        InputError: training or test split is empty or has a single class, so that nothing can be learnt or measured.
+        InputError: training or test split is empty or has a single class (of several), so that nothing can be learnt or
+            measured.
     """
     for name in ("train", "test"):
         present = sorted(label[split == name].unique())
-        if len(present) < 2:
+        if len(present) < min(2, len(classes)):
             what = f"only {present[0]!r}" if present else "no image"
             raise InputError(
                 f"{task}: the {name} split has {what}; at least two classes with two patients or lesions each are "
                 f"needed, deliver more labelled images"
             )
     lacking = {name: [c for c in classes if c not in set(label[split == name])] for name in SPLITS}
-    return [f"the {name} split has no image of: {', '.join(missing)}" for name, missing in lacking.items() if missing]
+    return [f"the {name} split has no image of: {_some(missing)}" for name, missing in lacking.items() if missing]
+
+
+def _some(names: list[str]) -> str:
+    """Return names in a line; of more than eight the first and how many others."""
+    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:8])} and {len(names) - 8} others"

@@ -161,3 +161,11 @@ def test_folds__stand_when_a_delivery_adds_groups() -> None:
 def test_folds__fewer_groups_than_folds_is_one_sentence() -> None:
     with pytest.raises(InputError, match="3 patients or lesions cannot make 5 folds"):
         assign_folds(_rows(3), NOTHING, 5, seed=0)
+
+
+def test_check_split__a_task_of_one_label_has_nothing_to_lack_and_many_classes_are_not_listed() -> None:
+    rows = _rows(30, labels="a")
+    split = pd.Series(["train", "val", "test"] * 10)
+    assert check_split("masks", split, rows["label"], ("a",)) == []
+    many = check_split("conditions", split, pd.Series(["a", "b"] * 15), ("a", "b", *"cdefghijklmn"))
+    assert many[0] == "the train split has no image of: c, d, e, f, g, h, i, j and 4 others"
