@@ -18,6 +18,8 @@ from panderm.core.record import Record
 from panderm.tasks.diagnosis import Recipe as DiagnosisRecipe
 from panderm.tasks.kinds import Compute, Fitted, Given, kind_of
 from panderm.tasks.rows import Rows, read_rows
+from panderm.tasks.screening import Recipe as TotalBodyRecipe
+from panderm.tasks.screening_recipe import ScreeningRecipe
 from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
 from panderm.training.segmentation_recipe import SegmentationRecipe
 
@@ -36,6 +38,7 @@ class Config(Compute):
         linear_probe: recipe of a linear probe.
         fine_tuning: recipe of a fine-tuning; the defaults are the paper's run.
         segmentation: recipe of a segmentation.
+        total_body: recipe of a total-body screening's arms; its risk head is a diagnosis.
         tasks: settings of this section for single tasks, laid over the rest: ``{ham10000: {protocol: fine_tuning}}``.
     """
 
@@ -43,6 +46,7 @@ class Config(Compute):
     linear_probe: LinearProbeRecipe = LinearProbeRecipe()
     fine_tuning: FineTuneRecipe = FineTuneRecipe()
     segmentation: SegmentationRecipe = SegmentationRecipe()
+    total_body: ScreeningRecipe = ScreeningRecipe()
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def of_task(self, task: str) -> Config:
@@ -60,6 +64,10 @@ class Config(Compute):
             return DiagnosisRecipe(self.protocol or task.protocol, self.linear_probe, self.fine_tuning)
         if task.kind == "prognosis":
             return DiagnosisRecipe("linear_probe", self.linear_probe, self.fine_tuning)
+        if task.kind == "total_body":
+            protocol = self.protocol or ("fine_tuning" if task.protocol == "screening_union" else task.protocol)
+            risk = DiagnosisRecipe(protocol, self.linear_probe, self.fine_tuning)
+            return TotalBodyRecipe(risk, self.total_body)
         return getattr(self, task.kind)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from panderm.tasks.screening_recipe import ScreeningRecipe
 from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
 from panderm.training.recipe import preset
 from panderm.training.segmentation_recipe import SegmentationRecipe
@@ -30,6 +31,7 @@ def recipes() -> dict[str, Any]:
         "linear_probe": LinearProbeRecipe(),
         "fine_tuning": FineTuneRecipe(),
         "segmentation": SegmentationRecipe(),
+        "total_body": ScreeningRecipe(),
     }
 
 

@@ -17,6 +17,7 @@ from panderm.evaluation.bootstrap import Interval, cluster_bootstrap, paired_boo
 from panderm.evaluation.evidence import Evidence
 from panderm.evaluation.subgroups import subgroup
 from panderm.evaluation.verdict import Criterion, Outcome
+from panderm.tasks.kinds import judged_classes
 
 
 class Thresholds(NamedTuple):
@@ -70,7 +71,8 @@ def _groups_by_class(evidence: Evidence) -> dict[str, int]:
     frame = evidence.predictions
     if "target" not in frame:
         return {}
-    return {name: int(frame.loc[frame["target"] == n, "group"].nunique()) for n, name in enumerate(evidence.classes)}
+    names = judged_classes(evidence.task)
+    return {name: int(frame.loc[frame["target"] == n, "group"].nunique()) for n, name in enumerate(names)}
 
 
 def _enough(yes: bool) -> Outcome:

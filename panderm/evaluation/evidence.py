@@ -18,7 +18,7 @@ from panderm.core.record import RECORD_NAME, Record
 from panderm.evaluation.bootstrap import Statistic
 from panderm.evaluation.verdict import Champion
 from panderm.imaging.preprocessing import Preprocessing
-from panderm.tasks.kinds import kind_of
+from panderm.tasks.kinds import judged_classes, kind_of
 
 MODEL_NAME, REPORT_NAME = "model.json", "report.json"
 PREDICTIONS_NAME, CHAMPION_PREDICTIONS_NAME = "predictions.parquet", "champion_predictions.parquet"
@@ -136,7 +136,7 @@ def read_predictions(path: Path, task: Benchmark) -> pd.DataFrame:
     if frame.empty or frame["image_id"].duplicated().any():
         raise InputError(f"{path} has {'no row' if frame.empty else 'an image twice'}; run `panderm evaluate` again")
     scores = [field.name for field in schema if field.type == pa.float32()]
-    in_range = "target" not in frame or frame["target"].between(0, len(task.classes) - 1).all()
+    in_range = "target" not in frame or frame["target"].between(0, len(judged_classes(task)) - 1).all()
     if not in_range or not np.isfinite(frame[scores].to_numpy(dtype=np.float64)).all():
         raise InputError(f"{path} has a target, probability or group that cannot be; run `panderm evaluate` again")
     return frame.sort_values("image_id", ignore_index=True)

@@ -23,7 +23,7 @@ from panderm.evaluation.bootstrap import (
 )
 from panderm.evaluation.subgroups import SUBGROUPS, subgroup
 from panderm.evaluation.tables import Figure
-from panderm.tasks.kinds import kind_of
+from panderm.tasks.kinds import judged_classes, kind_of
 
 
 class Resampling(NamedTuple):
@@ -65,7 +65,7 @@ def _overall(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Ite
 def _by_class(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Iterator[Figure]:
     if "target" not in predictions:
         return
-    for index, name in enumerate(task.classes):
+    for index, name in enumerate(judged_classes(task)):
         members = predictions[predictions["target"] == index]
         for metric, statistic in kind_of(task).class_score(task, predictions, index).items():
             yield _figure(("class", name, metric), statistic, predictions, members, how)

@@ -86,10 +86,15 @@ class FineTunedNetwork(nn.Module):
         assert not unexpected, unexpected
         assert all(name.endswith("bias_table") for name in missing), missing
 
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the head stands on (N, D), of normalised images (N, 3, S, S)."""
+        pooled = self.encoder.tokens(images)[:, 1:].mean(dim=1)
+        normed: Tensor = self.fc_norm(pooled)
+        return normed
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, C) of normalised images (N, 3, S, S)."""
-        pooled = self.encoder.tokens(images)[:, 1:].mean(dim=1)
-        logits: Tensor = self.head(self.fc_norm(pooled))
+        logits: Tensor = self.head(self.features(images))
         return logits
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm calls it so

@@ -15,6 +15,7 @@ A kind is a module of this room with these verbs, named as in the catalogue's ``
 ``EXPORTED``   whether a passed model can be served: if not, it ends with its verdict
 =============  ==================================================================================================
 
+A kind whose predictions count something else than the task's classes says so in ``judged_classes``.
 A kind's module imports torch and other heavy packages inside its functions only, since stages read its recipe at once.
 """
 
@@ -164,6 +165,12 @@ class Kind(Protocol):
 
     def details(self, task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
         """Return further results as JSON values."""
+
+
+def judged_classes(task: Benchmark) -> tuple[str, ...]:
+    """Return what ``target`` of a task's predictions counts, by index: its classes, unless its kind says otherwise."""
+    own = getattr(kind_of(task), "judged_classes", None)
+    return cast("tuple[str, ...]", own(task)) if own is not None else task.classes
 
 
 def kind_of(task: Benchmark) -> Kind:
