@@ -24,7 +24,7 @@ from panderm.core.files import read_json, remove_leftovers, sha256_bytes, sha256
 from panderm.core.progress import progress
 from panderm.core.record import Record
 from panderm.readers.listing import list_files
-from panderm.twins.delivery import Packed, Photo, Plan, plan
+from panderm.twins.delivery import Content, Packed, Plan, plan
 from panderm.twins.shots import Scale
 
 RECEIPTS = ".synthetic"
@@ -56,7 +56,7 @@ class Config(FrozenConfig):
 
 class _Job(NamedTuple):
     target: Path
-    content: Photo | Packed | bytes
+    content: Content
 
 
 def run(config: Config, datasets: Sequence[str], landing: Path) -> Record:
@@ -97,8 +97,8 @@ def run(config: Config, datasets: Sequence[str], landing: Path) -> Record:
     )
 
 
-def _photos(content: Photo | Packed | bytes) -> int:
-    return len(content.photos) if isinstance(content, Packed) else int(isinstance(content, Photo))
+def _photos(content: Content) -> int:
+    return len(content.photos) if isinstance(content, Packed) else int(not isinstance(content, bytes))
 
 
 def _receipt_path(landing: Path, key: str) -> Path:
@@ -163,7 +163,7 @@ def _sha(before: dict[str, dict[str, str]], path: str) -> dict[str, str]:
     return {"sha256": before[path]["sha256"]} if path in before else {}
 
 
-def _digest(content: Photo | Packed | bytes) -> str:
+def _digest(content: Content) -> str:
     """Return what a file's bytes depend on, without drawing it."""
     return sha256_bytes(content) if isinstance(content, bytes) else sha256_json([__version__, repr(content)])
 

@@ -14,10 +14,16 @@ from typing import NamedTuple, Protocol
 
 from PIL import Image
 
+from panderm.core.reasons import Reason
+
 MARK = "#"
 """Between container and member."""
 
-OPENERS: dict[str, str] = {".hdf5": "panderm.imaging.hdf5", ".h5": "panderm.imaging.hdf5"}
+OPENERS: dict[str, str] = {
+    ".hdf5": "panderm.imaging.hdf5",
+    ".h5": "panderm.imaging.hdf5",
+    ".svs": "panderm.imaging.slides",
+}
 """Suffix in lower case -> module with ``open_container(file: Path) -> Container``."""
 
 _KEPT_OPEN = 4
@@ -25,7 +31,15 @@ _KEPT_OPEN = 4
 
 
 class BadMember(ValueError):
-    """A container or a member that cannot be read; the text is one sentence."""
+    """A container or a member that cannot be read; the text is one sentence.
+
+    Attributes:
+        reason: why a container is refused as a whole.
+    """
+
+    def __init__(self, sentence: str, reason: Reason = Reason.TRUNCATED) -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class Member(NamedTuple):

@@ -10,7 +10,7 @@ import pandas as pd
 from panderm.catalog import Dataset
 from panderm.core.reasons import Reason
 from panderm.core.tables import DELIVERED, IMAGE, MASK, to_table
-from panderm.imaging.members import BadMember, join, member_names
+from panderm.imaging.members import BadMember, is_container, join, member_names
 from panderm.readers import values
 from panderm.readers.base import Delivery
 from panderm.readers.csvfile import LINE, UnreadableTable, read_csv
@@ -51,19 +51,23 @@ class Sorter:
         """Return the files whose path ``belongs`` to the layout's image folders, whatever their names claim to be."""
         return [path for path in self.files if path in self._left and belongs(path)]
 
-    def open(self, container: str) -> dict[str, str]:
+    def open(self, container: str, names: Callable[[Path], list[str]] = member_names) -> dict[str, str]:
         """Open a delivered container: put the file on the metadata pile and its members on the table.
+
+        Args:
+            container: its path.
+            names: lists its members; raises ``BadMember``.
 
         Returns:
             name of each member -> its path; empty for a container that is damaged, which is refused.
         """
         try:
-            names = member_names(self._landing / container)
+            listed = names(self._landing / container)
         except BadMember as error:
-            self.reject([container], Reason.TRUNCATED, str(error))
+            self.reject([container], error.reason, str(error))
             return {}
         self.keep([container])
-        members = {name: join(container, name) for name in names}
+        members = {name: join(container, name) for name in listed}
         self._left.update(dict.fromkeys(members.values()))
         self._members.update(dict.fromkeys(members.values()))
         return members
@@ -81,7 +85,7 @@ class Sorter:
             images: the files that the table should name.
             parse: reads the file, for tables that are no CSV or name their columns otherwise; raises ``UnreadableTable``.
         """
-        claimed = [path for path in images if looks_like_image(path) or path in self._members]
+        claimed = [path for path in images if looks_like_image(path) or path in self._members or is_container(path)]
         self.claim(claimed, name)
         actual = name if name in self._left else next((p for p in self._left if p.casefold() == name.casefold()), None)
         if actual is None:

@@ -1,6 +1,6 @@
 """Tiles cut from whole slides: ``tiles.csv`` (image, donor_id, tissue, and where known hospital) and ``tiles/``.
 
-Slides themselves are not read here.
+A whole slide beside them is cut into tiles as :mod:`panderm.readers.slides` does, with or without tiles of others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from panderm.catalog import Dataset
 from panderm.readers import values
 from panderm.readers.base import Delivery
 from panderm.readers.csvfile import LINE
+from panderm.readers.slides import place_slides
 from panderm.readers.sorting import Sorter, below, column, file_names, stems
 
 TABLE = "tiles.csv"
@@ -38,4 +39,5 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
             }
         )
         sorter.place(TABLE, rows, below("tiles", images))
+    place_slides(sorter)
     return sorter.finish()

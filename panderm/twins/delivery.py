@@ -15,11 +15,12 @@ from panderm.catalog import Dataset
 from panderm.core.layout import benchmark_dataset
 from panderm.imaging.members import join
 from panderm.readers.isic2024 import CONTAINER
-from panderm.twins import clinical, cohorts, derm7pt, isic, layouts, total_body
+from panderm.twins import clinical, cohorts, derm7pt, isic, layouts, slides, total_body
 from panderm.twins.further import Twin, further_shots
 from panderm.twins.layouts import Laid
 from panderm.twins.picture import Picture, encode
 from panderm.twins.shots import INSTITUTIONS, Scale, Shot, source_shots, task_shots
+from panderm.twins.slides import Slide
 from panderm.twins.trouble import spoil
 
 _BENCHMARKS = benchmark_dataset("")
@@ -87,6 +88,10 @@ class Packed(NamedTuple):
         return stream.getvalue()
 
 
+Content = Photo | Packed | Slide | bytes
+"""What a file holds, drawn only when it is written."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Files of a landing folder.
@@ -96,7 +101,7 @@ class Plan:
         trouble: key of ``trouble.TROUBLE`` -> paths, or the names of tables and patients it concerns.
     """
 
-    files: dict[str, Photo | Packed | bytes]
+    files: dict[str, Content]
     trouble: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -111,6 +116,9 @@ def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken
         broken: make it fail its contract.
         hdf5: put the images of ISIC 2024 into ``train-image.hdf5`` instead of a folder.
     """
+    if dataset.reader == "slides":
+        whole = slides.delivered(dataset.key, seed, scale, delivery, broken=broken)
+        return Plan({**whole.files, **_LITTER}, whole.trouble | {"litter": tuple(_LITTER)})
     batches = [_shots(dataset.key, seed, scale, number) for number in range(1, delivery + 1)]
     extras = dict(_extras(dataset, batches[0], seed, scale))
     added = [shot for number in batches[1:] for shot in number]
@@ -126,7 +134,7 @@ def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken
         trouble["shared_patient"] += sorted({shot.patient for shot in batches[0]})
     if broken:
         _break(dataset, laid)
-    files: dict[str, Photo | Packed | bytes] = {path: Photo(shot.picture, shot.how) for path, shot in laid.photos.items()}
+    files: dict[str, Content] = {path: Photo(shot.picture, shot.how) for path, shot in laid.photos.items()}
     files |= {path: table.encoded() for path, table in laid.tables.items()} | laid.documents | _LITTER
     trouble["litter"] += list(_LITTER)
     if hdf5 and dataset.reader == "isic2024":
@@ -134,7 +142,7 @@ def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken
     return Plan(files, {key: tuple(where) for key, where in sorted(trouble.items()) if where})
 
 
-def _packed(files: dict[str, Photo | Packed | bytes], trouble: dict[str, list[str]]) -> Plan:
+def _packed(files: dict[str, Content], trouble: dict[str, list[str]]) -> Plan:
     """Return the plan with all photos in one container, and where the trouble is then."""
     photos = {path: content for path, content in files.items() if isinstance(content, Photo)}
     names = {path: posixpath.splitext(posixpath.basename(path))[0] for path in photos}
@@ -145,7 +153,7 @@ def _packed(files: dict[str, Photo | Packed | bytes], trouble: dict[str, list[st
     return Plan(kept | {CONTAINER: packed}, moved)
 
 
-_LITTER: dict[str, Photo | Packed | bytes] = {
+_LITTER: dict[str, Content] = {
     ".DS_Store": b"\x00\x00\x00\x01Bud1",
     "Thumbs.db": b"\xd0\xcf\x11\xe0",
     "please read.txt": b"Export of Tuesday. The rest follows next week.\n",

@@ -36,7 +36,6 @@ def test_finetune_then_evaluate__print_what_they_made(
     ("args", "sentence"),
     [
         (("finetune", "ham10001"), "unknown task 'ham10001'; allowed: ham10000,"),
-        (("finetune", "cptac_cm"), "task 'cptac_cm' is listed but not yet runnable; runnable: ham10000"),
         (("finetune", "ham10000", "--set", "fine_tuning.epoch=3"), "unknown key 'fine_tuning.epoch'"),
         (("finetune", "ham10000"), "split.parquet is missing; run the stage that writes it first"),
         (("evaluate", "ham10000"), "split.parquet is missing; run the stage that writes it first"),

@@ -60,7 +60,7 @@ def test_validate__broken_contract_exits_3_and_lets_the_others_go_on(
     ("args", "sentence"),
     [
         (("ingest", "nowhere"), "unknown source 'nowhere'; allowed: mym, hop"),
-        (("ingest", "benchmarks/cptac_cm"), "task 'cptac_cm' is listed but not yet runnable"),
+        (("ingest", "benchmarks/nowhere"), "unknown task 'nowhere'; allowed: ham10000"),
         (("ingest", "mym"), "landing/mym is missing; put mym's delivery there"),
         (("ingest", "edu1", "--set", "speed=9"), "unknown key 'speed'; allowed: workers"),
         (("ingest", "edu1", "--set", "jpeg_quality=101"), "'jpeg_quality' is 101, but input should be less than"),

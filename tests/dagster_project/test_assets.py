@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from panderm.catalog import benchmark
+from panderm.catalog import benchmark, table
 from panderm.core.errors import Refused, TrainingFailed
 from panderm.core.layout import Layout
 
@@ -54,7 +54,11 @@ def test_delivery_manifest__missing_delivery_is_one_sentence(execute: Execute, s
     assert said(result) == [f"{layout.landing('edu1')} is missing; deliver edu1 first"]
 
 
-def test_benchmark_manifest__listed_task_refuses_with_the_catalogues_sentence(execute: Execute, stages: Any, said: Any) -> None:
+def test_benchmark_manifest__listed_task_refuses_with_the_catalogues_sentence(
+    execute: Execute, stages: Any, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [row.model_copy(update={"reader": ""}) if row.key == "cptac_cm" else row for row in table.BENCHMARKS]
+    monkeypatch.setattr(table, "BENCHMARKS", tuple(listed))
     (sentence,) = said(execute("ingest_benchmark", "cptac_cm"))
     assert sentence.startswith("task 'cptac_cm' is listed but not yet runnable; runnable: ham10000")
     (sentence,) = said(execute("one_task", "cptac_cm"))

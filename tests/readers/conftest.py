@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from panderm.twins.slides import aperio
 
 Writer = Callable[[dict[str, str | bytes]], Path]
 
@@ -214,6 +217,12 @@ LAYOUTS |= {
         **{f"HAM10000_images_part_1/ISIC_{n}.jpg": b"%d" % n for n in (1, 2, 3)},
         **{f"{MASKS}/ISIC_{n}_segmentation.png": b"m" for n in (1, 3, 7)},
     },
+}
+STAINED = aperio(Image.new("RGB", (600, 300), (205, 110, 160)), 20)
+LAYOUTS["benchmarks/cptac_cm"] = {
+    "slides.csv": "Slide_ID,Case_ID,Specimen_Type\nC3L-00001-21,C3L-00001,tumor_tissue\nC3N-00002-22,,Normal\nlost,P,Normal\n",
+    **{f"CM/{name}.svs": STAINED for name in ("C3L-00001-21", "C3N-00002-22", "C3N-00003-22")},
+    "CM/broken.svs": b"no slide",
 }
 LAYOUTS["benchmarks/derm7pt_c"] = LAYOUTS["benchmarks/derm7pt_d"]
 LAYOUTS["benchmarks/mmt_74"] = LAYOUTS["benchmarks/mmt_09"]

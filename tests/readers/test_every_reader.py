@@ -34,7 +34,7 @@ LITTER: dict[str, str | bytes] = {
 
 def assert_sorted(delivery: Delivery, landing: Path) -> None:
     """Every file is in exactly one of rows, rejects, metadata files; all three are well-formed."""
-    files = list_files(landing)
+    files = sorted([*list_files(landing), *delivery.members])
     refused_files = [path for path in delivery.rejects["path"] if path in set(files)]
     assert sorted([*delivery.rows["path"], *refused_files, *delivery.metadata_files]) == files
     assert list(delivery.rows.columns) == DELIVERED.names

@@ -82,10 +82,10 @@ def test_class_folders__id_of_an_image_does_not_depend_on_the_others(landing: An
     assert after[before.index].equals(before)
 
 
-def test_tiles_csv__refuses_slides(landing: Any, layouts: Any) -> None:
+def test_tiles_csv__refuses_a_slide_of_nobody(landing: Any, layouts: Any) -> None:
     delivery = read(dataset("uah89k"), landing(layouts["uah89k"]))
     assert list(delivery.rows["patient_id"]) == ["uah:D1", "uah:D1"]
-    assert reasons(delivery.rejects)["slides/whole.svs"] == "unexpected_file"
+    assert reasons(delivery.rejects)["slides/whole.svs"] == "no_metadata"
 
 
 def test_isic2024__source_refuses_the_held_out_institutions(landing: Any, layouts: Any) -> None:
