@@ -21,6 +21,7 @@ from panderm.evaluation.bootstrap import (
     cluster_bootstrap,
     drawn_together,
 )
+from panderm.evaluation.metrics import PAIRED_CLASSES
 from panderm.evaluation.subgroups import SUBGROUPS, subgroup
 from panderm.evaluation.tables import Figure
 from panderm.tasks.kinds import judged_classes, kind_of
@@ -59,7 +60,9 @@ def _overall(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Ite
     kind = kind_of(task)
     found = {task.metric: kind.primary(task, predictions), **kind.score(task, predictions)}
     for name, statistic in found.items():
-        yield _figure(("overall", "", name), statistic, predictions, predictions, how, always=True)
+        many = name == "auroc_ovo" and len(task.classes) > PAIRED_CLASSES
+        reason = f"a mean over {len(task.classes)} classes in pairs gets no interval above {PAIRED_CLASSES}" if many else ""
+        yield _figure(("overall", "", name), statistic, predictions, predictions, how, always=True, bare=reason)
 
 
 def _by_class(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Iterator[Figure]:
@@ -87,15 +90,21 @@ def _figure(
     members: pd.DataFrame,
     how: Resampling,
     always: bool = False,
+    bare: str = "",
 ) -> Figure:
-    """Return a figure on ``rows``; ``members`` are the images that it speaks of and that have to be enough."""
+    """Return a figure on ``rows``; ``members`` are the images that it speaks of and that have to be enough.
+
+    ``always``: an interval whatever their number; ``bare``: no interval, and why.
+    """
     groups, images = int(members["group"].nunique()), len(members)
     value = statistic(np.ones(len(rows))) if len(rows) else math.nan
     if math.isnan(value):
         reason = "no image" if members.empty else "undefined: another class or this one is missing"
         return Figure(*what, math.nan, math.nan, math.nan, images, groups, reason)
+    reason = bare
     if groups < how.min_groups and not always:
         reason = f"{groups} patients or lesions, an interval needs {how.min_groups}"
+    if reason:
         return Figure(*what, value, math.nan, math.nan, images, groups, reason)
     interval = interval_of(statistic, rows, how)
     few = "it hangs on one patient, or too few replicates have the classes it needs" if math.isnan(interval.low) else None

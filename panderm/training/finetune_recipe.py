@@ -17,7 +17,7 @@ Monitor = Literal["auto", "auroc", "accuracy", "macro_recall"]
 
 
 class LinearProbeRecipe(FrozenConfig):
-    """Logistic regression on frozen features, full-batch L-BFGS.
+    """Logistic regression on frozen features, full-batch L-BFGS in coordinates that make it short (tasks/logistic.py).
 
     Attributes:
         penalty: ``code``: mean cross-entropy + (0.5 / K) * ||W||, norm not squared, K = D * C / 100, what the published
@@ -25,7 +25,7 @@ class LinearProbeRecipe(FrozenConfig):
             ``tuned``: the squared norm with the strength that is best on the validation split.
         max_iter: L-BFGS iterations (1000: paper).
         standardise: scale features to mean 0 and deviation 1 over the training split first (off: protocol).
-        seed: of the head's initial weights (0: public code).
+        seed: of the rows that the optimiser's coordinates are found on (the minimum does not depend on it).
     """
 
     penalty: Penalty = "code"
