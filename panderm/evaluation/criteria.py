@@ -54,7 +54,8 @@ def judge_test_size(evidence: Evidence, limits: Thresholds) -> Criterion:
     fewest = min(of_class, key=lambda name: of_class[name], default="")
     seen = f"{groups} groups, {len(frame)} images" + (f"; fewest: {of_class[fewest]} of {fewest}" if of_class else "")
     if enough:
-        reason = f"The test split has {groups} patients or lesions and every class at least {limits.min_class_groups}."
+        of_each = f" and every class at least {limits.min_class_groups}" if of_class else ""
+        reason = f"The test split has {groups} patients or lesions{of_each}."
     elif short:
         few = ", ".join(f"{name} ({n})" for name, n in short.items())
         reason = (
@@ -62,7 +63,7 @@ def judge_test_size(evidence: Evidence, limits: Thresholds) -> Criterion:
         )
     else:
         reason = f"The test split has {groups} patients or lesions; below {limits.min_groups} an interval is not to be trusted."
-    needed = f"at least {limits.min_groups} groups, {limits.min_class_groups} of each class"
+    needed = f"at least {limits.min_groups} groups" + (f", {limits.min_class_groups} of each class" if of_class else "")
     return Criterion(name="test_size", outcome=_enough(enough), seen=seen, needed=needed, reason=reason)
 
 
