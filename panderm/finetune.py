@@ -22,6 +22,7 @@ from panderm.tasks.screening import Recipe as TotalBodyRecipe
 from panderm.tasks.screening_recipe import ScreeningRecipe
 from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
 from panderm.training.segmentation_recipe import SegmentationRecipe
+from panderm.training.slides_recipe import SlidesRecipe
 
 if TYPE_CHECKING:
     from panderm.models.encoder import EncoderCard
@@ -39,6 +40,7 @@ class Config(Compute):
         fine_tuning: recipe of a fine-tuning; the defaults are the paper's run.
         segmentation: recipe of a segmentation.
         total_body: recipe of a total-body screening's arms; its risk head is a diagnosis.
+        slides: recipe of a classifier of whole slides.
         tasks: settings of this section for single tasks, laid over the rest: ``{ham10000: {protocol: fine_tuning}}``.
     """
 
@@ -47,6 +49,7 @@ class Config(Compute):
     fine_tuning: FineTuneRecipe = FineTuneRecipe()
     segmentation: SegmentationRecipe = SegmentationRecipe()
     total_body: ScreeningRecipe = ScreeningRecipe()
+    slides: SlidesRecipe = SlidesRecipe()
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def of_task(self, task: str) -> Config:

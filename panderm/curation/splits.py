@@ -84,7 +84,8 @@ def assign_folds(rows: pd.DataFrame, prior: pd.Series, folds: int, seed: int) ->
     """Return each row's fold, 0 .. folds - 1: whole groups, class by class, each to the fold that has fewest of the class.
 
     Args:
-        rows: columns ``image_id``, ``label`` (what is balanced), ``group``.
+        rows: columns ``image_id``, ``label`` (what is balanced), ``group``, and ``case`` where several rows are judged as one
+            and count as one (tiles of a slide).
         prior: fold by image id of an earlier run, which stands; may be empty.
         folds: how many.
         seed: seed of the order in which groups are dealt out.
@@ -98,8 +99,9 @@ def assign_folds(rows: pd.DataFrame, prior: pd.Series, folds: int, seed: int) ->
     earlier = rows["image_id"].map(prior) if len(prior) else pd.Series(np.nan, index=rows.index)
     standing = pd.to_numeric(earlier).where(lambda fold: fold.between(0, folds - 1))
     facts = rows[["group", "label"]].assign(fold=standing, rarity=rows.groupby("label")["group"].transform("nunique"))
+    facts["case"] = rows["case"] if "case" in rows else rows["image_id"]
     facts = facts.sort_values(["rarity", "label"], kind="stable")
-    table = facts.groupby("group").agg(stratum=("label", "first"), fold=("fold", "min"), size=("label", "size"))
+    table = facts.groupby("group").agg(stratum=("label", "first"), fold=("fold", "min"), size=("case", "nunique"))
     sizes = np.array([float(table["size"][table["fold"] == fold].sum()) for fold in range(folds)])
     chosen: dict[str, int] = {}
     for _, members in table.groupby("stratum"):

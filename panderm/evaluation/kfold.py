@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from panderm.core.errors import InputError
+from panderm.evaluation.bootstrap import Statistic, Weight
 
 Z = 1.96
 """Normal quantile of a 95 % interval (paper, Methods, Statistical analysis)."""
@@ -54,6 +57,44 @@ def kfold_interval(values: ArrayLike, *, student: bool = False) -> KFold:
     mean, sd = float(folds.mean()), float(folds.std(ddof=1))
     half = (_student(len(folds)) if student else Z) * sd / math.sqrt(len(folds))
     return KFold(mean, mean - half, mean + half, sd, len(folds))
+
+
+def mean_over_folds(predictions: pd.DataFrame, figure: Callable[[pd.DataFrame], Statistic]) -> Statistic:
+    """Return the mean of a figure over the folds in which it is defined, as a statistic of row weights.
+
+    Classifiers of different folds need not agree about what a probability means, so cases are held only against cases of
+    their own fold.
+
+    Args:
+        predictions: a predictions table with a column ``fold``.
+        figure: the figure of the rows of one fold.
+    """
+    number = predictions["fold"].to_numpy()
+    parts = [(number == fold, figure(predictions[number == fold])) for fold in np.unique(number)]
+
+    def statistic(weight: Weight) -> float:
+        values = np.array([of_fold(weight[mine]) for mine, of_fold in parts])
+        known = values[~np.isnan(values)]
+        return float(known.mean()) if len(known) else float("nan")
+
+    return statistic
+
+
+def told_by_fold(predictions: pd.DataFrame, metric: str, figure: Callable[[pd.DataFrame], Statistic]) -> dict[str, Any]:
+    """Return a figure of each fold, its mean and the paper's interval over folds, as JSON values; what is undefined is null.
+
+    Args:
+        predictions: a predictions table with a column ``fold``.
+        metric: name under which the folds' figures stand.
+        figure: the figure of the rows of one fold.
+    """
+    values = [figure(part)(np.ones(len(part))) for _, part in predictions.groupby("fold")]
+    told: dict[str, Any] = {metric: [None if math.isnan(value) else value for value in values]}
+    try:
+        over = kfold_interval(values)
+    except InputError as error:
+        return told | {"reason": str(error)}
+    return told | {"mean": over.mean, "low": over.low, "high": over.high}
 
 
 def _student(folds: int) -> float:

@@ -108,7 +108,8 @@ class Prepared(NamedTuple):
     """The images that a task uses.
 
     Attributes:
-        rows: rows of the manifest with ``label`` (one of the task's classes) and ``stratum`` (what the split balances).
+        rows: rows of the manifest with ``label`` (one of the task's classes), ``stratum`` (what the split balances) and, where
+            several rows are judged as one, ``case`` (which they are: folds then balance cases).
         left_out: how many images were left out, by reason.
     """
 

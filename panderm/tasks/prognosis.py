@@ -18,7 +18,7 @@ from panderm.catalog import Benchmark
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_file, write_json
 from panderm.evaluation.bootstrap import Statistic, auroc_statistic
-from panderm.evaluation.kfold import kfold_interval
+from panderm.evaluation.kfold import told_by_fold
 from panderm.evaluation.survival import check_times
 from panderm.tasks import diagnosis
 from panderm.tasks.attributes import attributes, numbers
@@ -152,15 +152,5 @@ def details(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
     """Return survival, the AUROC of each fold with the paper's interval over folds, and the confusion of the groups."""
     from panderm.tasks.recurrence import recurrence
 
-    return {"survival": recurrence(predictions), "folds": _by_fold(task, predictions), **diagnosis.details(task, predictions)}
-
-
-def _by_fold(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
-    parts = [part for _, part in predictions.groupby("fold")]
-    values = [primary(task, part)(np.ones(len(part))) for part in parts]
-    told: dict[str, Any] = {"auroc": [None if np.isnan(value) else value for value in values]}
-    try:
-        over = kfold_interval(values)
-    except InputError as error:
-        return told | {"reason": str(error)}
-    return told | {"mean": over.mean, "low": over.low, "high": over.high}
+    folds = told_by_fold(predictions, "auroc", lambda part: primary(task, part))
+    return {"survival": recurrence(predictions), "folds": folds, **diagnosis.details(task, predictions)}

@@ -59,7 +59,9 @@ class Chosen(NamedTuple):
     lines: list[dict[str, Any]]
 
 
-def train_epochs(fit: EpochFit, work: Path, say: Callable[[str], None], what: str = "epoch") -> Chosen:
+def train_epochs(
+    fit: EpochFit, work: Path, say: Callable[[str], None], what: str = "epoch", patience: int | None = None
+) -> Chosen:
     """Train the epochs that ``work`` lacks and return the best.
 
     Args:
@@ -67,6 +69,7 @@ def train_epochs(fit: EpochFit, work: Path, say: Callable[[str], None], what: st
         work: folder of states, metrics and best weights; a former call's are gone on from.
         say: gets a line an epoch.
         what: first word of those lines.
+        patience: epochs without a better score after which the training ends early; None trains all.
 
     Raises:
         TrainingFailed: the loss is no number any more; the last finite state stays.
@@ -74,6 +77,9 @@ def train_epochs(fit: EpochFit, work: Path, say: Callable[[str], None], what: st
     done = load_state(work / STATES, fit.network, fit.optimizer, say)
     metrics = MetricsLog(work / METRICS, done)
     for number in range(done, fit.epochs):
+        if patience and number and number - best_epoch(read_metrics(work / METRICS)) >= patience:
+            say(f"{what} {number}/{fit.epochs}: no better for {patience} epochs")
+            break
         loss = fit.epoch(number)
         if not math.isfinite(loss):
             raise TrainingFailed(f"the loss is no number any more in epoch {number + 1}; lower the learning rate and run again")

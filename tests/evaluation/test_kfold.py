@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from panderm.core.errors import InputError
-from panderm.evaluation.kfold import kfold_interval
+from panderm.evaluation.bootstrap import Statistic, auroc_statistic
+from panderm.evaluation.kfold import kfold_interval, mean_over_folds, told_by_fold
 
 
 def test_kfold__is_mean_and_196_standard_errors() -> None:
@@ -25,3 +27,30 @@ def test_kfold__refuses_one_fold_and_names_the_one_without_a_figure() -> None:
         kfold_interval([0.7])
     with pytest.raises(InputError, match="fold 2 of 3 has no figure"):
         kfold_interval([0.7, float("nan"), 0.8])
+
+
+def by_fold() -> pd.DataFrame:
+    """Two folds whose classifiers rank alike but mean different things by a score, and one of a single class."""
+    return pd.DataFrame({"fold": [0, 0, 0, 1, 1, 1, 2], "y": [0, 1, 1, 0, 0, 1, 1], "s": [0.1, 0.3, 0.05, 0.7, 0.8, 0.9, 0.5]})
+
+
+def auroc_of(part: pd.DataFrame) -> Statistic:
+    return auroc_statistic(part["y"], part["s"])
+
+
+def test_mean_over_folds__compares_within_folds_only_and_leaves_out_undefined_ones() -> None:
+    table = by_fold()
+    mean = mean_over_folds(table, auroc_of)
+    assert mean(np.ones(7)) == (0.5 + 1) / 2
+    assert auroc_of(table)(np.ones(7)) == pytest.approx(5 / 12)
+    assert mean(np.array([1.0, 0, 0, 1, 1, 1, 1])) == 1.0, "fold 0 has one class in this replicate"
+    assert np.isnan(mean(np.array([1.0, 0, 0, 1, 0, 0, 0])))
+
+
+def test_told_by_fold__says_which_fold_has_no_figure() -> None:
+    told = told_by_fold(by_fold(), "auroc", auroc_of)
+    assert told["auroc"] == [0.5, 1.0, None]
+    assert told["reason"].startswith("fold 3 of 3 has no figure")
+    whole = told_by_fold(by_fold().query("fold < 2"), "auroc", auroc_of)
+    assert whole["mean"] == 0.75
+    assert whole["low"] == pytest.approx(0.75 - 1.96 * 0.25)
