@@ -20,6 +20,7 @@ from panderm.tasks.kinds import Compute, Fitted, Given, kind_of
 from panderm.tasks.rows import Rows, read_rows
 from panderm.tasks.screening import Recipe as TotalBodyRecipe
 from panderm.tasks.screening_recipe import ScreeningRecipe
+from panderm.training.change_recipe import ChangeRecipe
 from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
 from panderm.training.segmentation_recipe import SegmentationRecipe
 from panderm.training.slides_recipe import SlidesRecipe
@@ -39,6 +40,7 @@ class Config(Compute):
         linear_probe: recipe of a linear probe.
         fine_tuning: recipe of a fine-tuning; the defaults are the paper's run.
         segmentation: recipe of a segmentation.
+        change: recipe of a change detection.
         total_body: recipe of a total-body screening's arms; its risk head is a diagnosis.
         slides: recipe of a classifier of whole slides.
         tasks: settings of this section for single tasks, laid over the rest: ``{ham10000: {protocol: fine_tuning}}``.
@@ -48,6 +50,7 @@ class Config(Compute):
     linear_probe: LinearProbeRecipe = LinearProbeRecipe()
     fine_tuning: FineTuneRecipe = FineTuneRecipe()
     segmentation: SegmentationRecipe = SegmentationRecipe()
+    change: ChangeRecipe = ChangeRecipe()
     total_body: ScreeningRecipe = ScreeningRecipe()
     slides: SlidesRecipe = SlidesRecipe()
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from panderm.tasks.screening_recipe import ScreeningRecipe
+from panderm.training.change_recipe import ChangeRecipe
 from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
 from panderm.training.recipe import preset
 from panderm.training.segmentation_recipe import SegmentationRecipe
@@ -32,6 +33,7 @@ def recipes() -> dict[str, Any]:
         "fine_tuning": FineTuneRecipe(),
         "segmentation": SegmentationRecipe(),
         "total_body": ScreeningRecipe(),
+        "change": ChangeRecipe(),
     }
 
 

@@ -17,7 +17,7 @@ MODALITIES: tuple[Modality, ...] = get_args(Modality)
 Kind = Literal["diagnosis", "segmentation", "change", "prognosis", "total_body", "slides", "sequences"]
 Metric = Literal["weighted_f1", "auroc", "jaccard", "sensitivity"]
 Protocol = Literal["linear_probe", "fine_tuning", "upernet", "siamese", "probe_and_cox", "screening_union", "abmil"]
-RUNNING_KINDS: tuple[Kind, ...] = ("diagnosis", "segmentation", "sequences", "prognosis", "total_body", "slides")
+RUNNING_KINDS: tuple[Kind, ...] = ("diagnosis", "segmentation", "sequences", "change", "prognosis", "total_body", "slides")
 """Kinds with a module in ``panderm.tasks``."""
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from panderm.catalog import Benchmark
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_file, write_json
 from panderm.core.tables import SPLIT, write_table
+from panderm.curation.splits import fold_names
 from panderm.tasks import diagnosis
 from panderm.tasks.cards import write_card
 from panderm.tasks.kinds import Fitted, Given
@@ -25,12 +25,6 @@ from panderm.tasks.rows import SPLIT_NAME, Rows
 
 FOLDS_NAME = "folds.json"
 _LEAST = 3  # one fold to train on beside those to choose and to test on
-
-
-def fold_names(frame: pd.DataFrame, fold: int, folds: int) -> pd.Series:
-    """Return ``train``, ``val`` or ``test`` for each row when ``fold`` is the one that is tested on."""
-    number = frame["fold"].astype(int)
-    return pd.Series(np.select([number == fold, number == (fold + 1) % folds], ["test", "val"], "train"), index=frame.index)
 
 
 def fit_folds(recipe: diagnosis.Recipe, given: Given, folder: Path) -> Fitted:

@@ -32,6 +32,7 @@ from panderm.training.epochs import train_epochs
 from panderm.training.kind_worker import FINAL
 from panderm.training.place import Place
 from panderm.training.segmentation_recipe import SegmentationRecipe
+from panderm.training.views import jittered, turns
 
 _SUBSET, _VIEWS = range(2)  # streams of random numbers that never meet
 _EVALUATED = 32  # images a forward pass without gradients
@@ -104,11 +105,12 @@ class SegmentationFit:
         device, recipe = self.place.device, self.recipe
         pixels = torch.from_numpy(self.pairs.images[part]).to(device).float() / 255
         masks = torch.from_numpy(self.pairs.masks[part]).to(device).float().unsqueeze(1)
-        grid = affine_grid(_turns(len(part), recipe, rng).to(device), list(pixels.shape), align_corners=False)
+        turned = turns(len(part), recipe.rotation, recipe.flip, rng).to(device)
+        grid = affine_grid(turned, list(pixels.shape), align_corners=False)
         pixels = grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
         masks = grid_sample(masks, grid, mode="nearest", padding_mode="reflection", align_corners=False)
-        jittered = _jitter(pixels, recipe.jitter, rng).mul(255).round().to(torch.uint8)
-        return normalise(jittered, self.spec), (masks[:, 0] >= 0.5).long()
+        shown = jittered(pixels, recipe.jitter, rng).mul(255).round().to(torch.uint8)
+        return normalise(shown, self.spec), (masks[:, 0] >= 0.5).long()
 
 
 class Pairs:
@@ -168,24 +170,3 @@ def predict_masks(
         pixels = torch.from_numpy(images[first : first + _EVALUATED]).to(device)
         found += list((network(normalise(pixels, spec)).argmax(dim=1) == 1).cpu().numpy())
     return np.stack([cleaned(mask) for mask in found])
-
-
-def _turns(count: int, recipe: SegmentationRecipe, rng: np.random.Generator) -> Tensor:
-    """Return random rotations and flips as affine matrices (N, 2, 3)."""
-    angle = np.radians(rng.uniform(-recipe.rotation, recipe.rotation, count))
-    flips = np.where(rng.random((2, count)) < recipe.flip, -1.0, 1.0)
-    rows = [[np.cos(angle) * flips[0], -np.sin(angle) * flips[1]], [np.sin(angle) * flips[0], np.cos(angle) * flips[1]]]
-    matrix = np.zeros((count, 2, 3))
-    matrix[:, :, :2] = np.array(rows).transpose(2, 0, 1)
-    return torch.from_numpy(matrix).float()
-
-
-def _jitter(pixels: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Return images in 0..1 with brightness, contrast and saturation changed, each image by factors of its own."""
-    if not strength:
-        return pixels
-    factors = torch.from_numpy(rng.uniform(1 - strength, 1 + strength, (3, len(pixels), 1, 1, 1))).float().to(pixels.device)
-    pixels = pixels * factors[0]
-    pixels = pixels.mean(dim=(1, 2, 3), keepdim=True).lerp(pixels, factors[1].expand_as(pixels))
-    grey = pixels.mean(dim=1, keepdim=True)
-    return grey.expand_as(pixels).lerp(pixels, factors[2].expand_as(pixels)).clamp(0, 1)

@@ -95,7 +95,7 @@ def _hair(image: Picture, settings: AlignSettings) -> Mask:
     count, pieces, facts, _ = cv2.connectedComponentsWithStats(narrow, connectivity=8)
     extent = np.hypot(facts[:, cv2.CC_STAT_WIDTH], facts[:, cv2.CC_STAT_HEIGHT])
     long = extent >= settings.hair_length * max(image.shape[:2])
-    long &= facts[:, cv2.CC_STAT_AREA] <= extent * settings.hair_kernel  # a piece as thick as the kernel is no hair
+    long &= facts[:, cv2.CC_STAT_AREA] <= settings.hair_fill * extent**2
     long[0] = False  # the background
     assert count == len(long)
     hair: Mask = long[pieces]

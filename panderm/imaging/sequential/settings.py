@@ -28,6 +28,7 @@ class AlignSettings(FrozenConfig):
         hair_kernel: side of the black-hat's structuring element (17: paper; that it is a cross is ours).
         hair_threshold: black-hat response of a hair. Ours: 10, what public scripts of this method use.
         hair_length: least extent of a piece of hair, as a share of the side; shorter ones are texture of the lesion. Ours.
+        hair_fill: largest share of its extent's square that a piece of hair fills; what fills more is a patch. Ours.
         hair_radius: of the inpainting of hair (Telea). Ours.
         akaze_threshold: response of a key point (9e-5: paper).
         akaze_octaves: (4: paper).
@@ -50,6 +51,7 @@ class AlignSettings(FrozenConfig):
     hair_kernel: int = Field(default=17, ge=3)
     hair_threshold: int = Field(default=10, ge=1, le=254)
     hair_length: float = Field(default=0.1, ge=0, le=1)
+    hair_fill: float = Field(default=0.25, gt=0, le=1)
     hair_radius: float = Field(default=3.0, gt=0)
     akaze_threshold: float = Field(default=9e-5, gt=0)
     akaze_octaves: int = Field(default=4, ge=1)

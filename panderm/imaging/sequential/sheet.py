@@ -63,7 +63,7 @@ def draw_sheet(path: Path, aligned: Aligned) -> None:
     from matplotlib.figure import Figure
 
     rows = _rows(aligned)
-    figure = Figure(figsize=(2.1 * len(_TITLES), 5.4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(2.1 * len(_TITLES), 5.4), dpi=90, layout="constrained")
     grid = figure.subplots(3, len(_TITLES))
     for name, row, line in zip(("first image", "second image"), rows, grid, strict=False):
         for title, picture, axes in zip(_TITLES, row, line, strict=True):
