@@ -206,6 +206,11 @@ def _named(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
+def finished(config: Config, corpus: Path, out: Path) -> Record | None:
+    """Return the record of the encoder in ``out`` if it belongs to exactly this recipe and corpus, else None."""
+    return _finished(out, sha256_json(_identity(config, corpus)))
+
+
 def _finished(out: Path, identity: str) -> Record | None:
     """Return the record of a complete output of this very identity."""
     from panderm.models.encoder import WEIGHTS_NAME

@@ -22,6 +22,7 @@ _OTHERS: dict[str, str] = {
     "align": "bring two images of a lesion onto each other, with a picture of every step",
     "compare": "hold models against others on the same test images",
     "teachers": "pretrain with several teachers on the same corpus and compare the encoders",
+    "study": "label efficiency, image degradation, subgroups, external validation and others, task by task",
     "reader-study": "compute the paper's reader studies from answers tables",
     "rollback": "return a task to its former release",
     "serve": "start a local Triton server on loopback with the model repository",

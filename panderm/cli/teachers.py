@@ -51,14 +51,15 @@ def command(
     """
     from panderm import pretrain
     from panderm.studies import teachers as study
+    from panderm.studies.encoders import folders_of
 
     layout = Layout.here()
     training = stage_config(pretrain.Config, "pretrain", layout, (*((f"preset={preset}",) if preset else ()), *assignments))
     config = study.Config.parse(
         {"teachers": teachers, "epochs": epochs or 0, "images": images, "tasks": tasks or None}, where="the comparison"
     )
-    target = out or layout.study(study.STUDY)
-    work = layout.work / "studies" / study.STUDY
-    folders = study.Folders(layout.corpus, layout.data, layout.splits, target, work)
+    folders = folders_of(study.STUDY, layout)
+    target = out or folders.out
+    folders = folders._replace(out=target)
     study.run(config, training, folders, on_line=click.echo)
     click.echo((target / "teachers.md").read_text())

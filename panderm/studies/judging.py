@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panderm.core.errors import InputError
-from panderm.evaluation.bootstrap import Interval, Weight, cluster_bootstrap
+from panderm.evaluation.bootstrap import Interval, Statistic, Weight, cluster_bootstrap, paired_bootstrap
 from panderm.tasks.linear_probe import fit
 from panderm.training.features import features
 from panderm.training.finetune_recipe import LinearProbeRecipe
@@ -29,6 +29,9 @@ class Figure(NamedTuple):
         interval: with a 95 % interval over patients (or what the split keeps together).
         images: validation images judged.
         chance: of a guess.
+        truth: (N,) class of each image.
+        right: (N,) whether it was told.
+        groups: (N,) what is drawn together.
     """
 
     task: str
@@ -36,6 +39,9 @@ class Figure(NamedTuple):
     interval: Interval
     images: int
     chance: float
+    truth: NDArray[np.int64]
+    right: NDArray[np.bool_]
+    groups: NDArray[np.object_]
 
 
 class Judged(NamedTuple):
@@ -97,9 +103,18 @@ def _figures(task: Labelled, seen: NDArray[np.float32]) -> list[Figure]:
     found = []
     for method, answered in answers.items():
         right = answered == truth
-        interval = cluster_bootstrap(lambda weight, right=right: _recall(weight, right, truth), groups)  # type: ignore[misc]
-        found.append(Figure(task.task, method, interval, len(truth), task.chance))
+        interval = cluster_bootstrap(_statistic(right, truth), groups)
+        found.append(Figure(task.task, method, interval, len(truth), task.chance, truth, right, groups))
     return found
+
+
+def gap(one: Figure, other: Figure) -> Interval:
+    """Return how far the first figure is above the second, of two encoders on the same task, with a paired interval."""
+    return paired_bootstrap(_statistic(one.right, one.truth), _statistic(other.right, other.truth), one.groups)
+
+
+def _statistic(right: NDArray[np.bool_], truth: NDArray[np.int64]) -> Statistic:
+    return lambda weight: _recall(weight, right, truth)
 
 
 def _linear(

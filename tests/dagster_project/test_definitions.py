@@ -69,5 +69,7 @@ def test_training__takes_the_gpu_pool(definitions: dg.Definitions) -> None:
         key.to_user_string(): definitions.resolve_asset_graph().get(key).pools
         for key in definitions.resolve_asset_graph().get_all_asset_keys()
     }
-    assert {name for name, taken in pools.items() if "gpu" in taken} == {"encoder", "task_model"}
+    assert {name for name, taken in pools.items() if "gpu" in taken} == {
+        *("encoder", "task_model", "study_protocols", "encoder_of_modalities", "encoder_of_corpus_size")
+    }
     assert {name for name, taken in pools.items() if "dvc" in taken} == {"dvc_snapshot"}

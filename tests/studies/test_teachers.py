@@ -18,7 +18,8 @@ from panderm.core.tables import SPLIT, write_table
 from panderm.imaging.shards import ShardWriter
 from panderm.models.encoder import EncoderCard, build_untrained_encoder, load_card, save_encoder
 from panderm.models.teacher import TeacherConfig
-from panderm.studies.teachers import Config, Folders, arm, run
+from panderm.studies.encoders import Folders
+from panderm.studies.teachers import Config, arm, run
 
 STUDENT = {
     "encoder": {"image_size": 32, "patch_size": 8, "width": 16, "depth": 1, "heads": 2},
@@ -83,13 +84,13 @@ def test_run__lays_encoders_of_one_recipe_side_by_side(folders: Folders, trained
     assert recipes[0].model_copy(update={"teacher": recipes[1].teacher}) == recipes[1]
     assert (recipes[0].optimisation.epochs, recipes[0].optimisation.warmup_epochs) == (4, 1.0)
     rows = pq.read_table(folders.out / "teachers.parquet").to_pandas()
-    assert set(rows["teacher"]) == {*TWO, "untrained"}
+    assert set(rows["arm"]) == {*TWO, "untrained"}
     assert set(rows["method"]) == {"knn", "linear"}
     assert rows["images"].unique().tolist() == [30]
     assert (rows["low"] <= rows["balanced_accuracy"]).all()
     assert rows[rows["method"] == "linear"]["balanced_accuracy"].min() > 0.8  # colours tell the classes apart
-    assert record.counts == {"teachers": 2, "tasks": 1}
-    assert set(record.values["balanced_accuracy"]) == set(rows["teacher"])
+    assert record.counts == {"arms": 2, "tasks": 1}
+    assert set(record.values["balanced_accuracy"]) == set(rows["arm"])
     assert Record.load(folders.out) == record
     page = (folders.out / "teachers.md").read_text()
     assert "random: random teacher: not clinically meaningful." in page
