@@ -1,4 +1,4 @@
-"""How many labels does a task need? Linear probes on shares of the training labels, from cached features.
+"""How many labels does a task need? Linear probes (or, of masks, UperNet) on shares of the training labels.
 
 The paper's study of label efficiency (arXiv 2410.15038). Shares are of whole patients (or whatever the split keeps together),
 class by class, and nested: what a draw holds at 10 % it also holds at 20 %. Several seeded draws show how much hangs on which
@@ -21,11 +21,11 @@ from panderm.studies.lines import line_chart
 from panderm.studies.points import Given, Point, Told
 from panderm.tasks.kinds import kind_of
 from panderm.tasks.linear_probe import Probe, fit
-from panderm.tasks.rows import check_fittable, check_two_classes, read_rows
+from panderm.tasks.rows import Rows, check_fittable, check_two_classes, read_rows
 from panderm.training.features import features
 
 STUDY = "label_efficiency"
-KINDS = ("diagnosis",)
+KINDS = ("diagnosis", "segmentation")
 
 
 class Config(FrozenConfig):
@@ -52,6 +52,20 @@ def run(config: Config, given: Given) -> Told:
     _check(config)
     task, layout = given.task, given.layout
     rows = read_rows(task, layout.split(task.key))
+    points = _masks(config, given, rows) if task.kind == "segmentation" else _probes(config, given, rows)
+    means = [_mean(task.metric, [point for point in points if point.level == share]) for share in config.fractions]
+    whole = next((point for point in points if point.level == 1.0), None)
+    return Told(
+        title=f"Label efficiency, {given.named}",
+        text=_text(_WAYS[task.kind], means, whole),
+        points=[*means, *points],
+        draw=line_chart(f"Label efficiency, {given.named}", "share of the training labels", single=("single draws",), log=True),
+        hashes={"split": rows.sha256},
+    )
+
+
+def _probes(config: Config, given: Given, rows: Rows) -> list[Point]:
+    task, layout = given.task, given.layout
     check_fittable(task, rows)
     check_two_classes(task, rows.part("test"), "test")
     table = features(layout.pretrained, rows.frame, layout.data, layout.features, what=f"features {task.key}")
@@ -60,15 +74,13 @@ def run(config: Config, given: Given) -> Told:
     for share, draw in progress(every, what=f"{STUDY} {task.key}", total=len(every), unit="probe"):
         chosen = labelled(rows.part("train"), share, config.seed + draw)
         points.append(_point(given, rows.frame, table, chosen, share, draw))
-    means = [_mean(task.metric, [point for point in points if point.level == share]) for share in config.fractions]
-    whole = next((point for point in points if point.level == 1.0), None)
-    return Told(
-        title=f"Label efficiency, {given.named}",
-        text=_text(means, whole),
-        points=[*means, *points],
-        draw=line_chart(f"Label efficiency, {given.named}", "share of the training labels", single=("single draws",), log=True),
-        hashes={"split": rows.sha256},
-    )
+    return points
+
+
+def _masks(config: Config, given: Given, rows: Rows) -> list[Point]:
+    from panderm.studies.limited_masks import points_of_share
+
+    return [point for share in config.fractions for point in points_of_share(given, rows, share, config.draws)]
 
 
 def _check(config: Config) -> None:
@@ -144,16 +156,20 @@ def _mean(metric: str, draws: list[Point]) -> Point:
     return Point("mean of draws", f"{draws[0].level:.0%}", draws[0].level, metric, *span, images, groups, words)
 
 
-def _text(means: list[Point], whole: Point | None) -> str:
+_WAYS = {
+    "diagnosis": ("Linear probes on shares of the training labels", "whole patients, class by class"),
+    "segmentation": ("UperNet on shares of the training masks", "whole patients or lesions, each with a training of its own"),
+}
+"""What is fitted, and what a draw takes, by kind."""
+
+
+def _text(way: tuple[str, str], means: list[Point], whole: Point | None) -> str:
     said = (
-        "Linear probes on shares of the training labels, judged on the whole test split. Value: mean over seeded draws of "
-        "whole patients, class by class; from and to: the lowest and the highest draw; images and groups with a label."
+        f"{way[0]}, judged on the whole test split. Value: mean over seeded draws of {way[1]}; from and to: the lowest and the "
+        "highest draw; images and groups with a label."
     )
     if whole is None or np.isnan(whole.low):
         return said
+    said += f" With all labels {whole.value:.3f} ({whole.low:.3f} to {whole.high:.3f}, 95 % over test groups)"
     enough = next((point for point in means if point.value >= whole.low), None)
-    assert enough is not None, "all labels reach their own interval"
-    return (
-        f"{said} With all labels {whole.value:.3f} ({whole.low:.3f} to {whole.high:.3f}, 95 % over test patients); "
-        f"{enough.name} of them is the smallest share whose mean is within that interval."
-    )
+    return f"{said}." if enough is None else f"{said}; {enough.name} is the smallest share whose mean is within that interval."

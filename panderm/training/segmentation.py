@@ -10,7 +10,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -113,11 +113,20 @@ class SegmentationFit:
         return normalise(shown, self.spec), (masks[:, 0] >= 0.5).long()
 
 
-class Pairs:
+class Pairs(NamedTuple):
     """Images (N, 3, S, S) uint8 and masks (N, S, S) in memory."""
 
-    def __init__(self, frame: pd.DataFrame, data: Path, size: int, what: str) -> None:
-        self.images, self.masks = load_pairs(frame, data, size, what)
+    images: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+
+    def of(self, part: NDArray[np.intp]) -> Pairs:
+        """Return some of them; all of them are not copied."""
+        return self if len(part) == len(self.images) else Pairs(self.images[part], self.masks[part])
+
+
+def load(frame: pd.DataFrame, data: Path, size: int, what: str) -> Pairs:
+    """Return the pairs of a table of rows."""
+    return Pairs(*load_pairs(frame, data, size, what))
 
 
 def train(values: dict[str, Any], work: Path, place: Place, say: Callable[[str], None]) -> None:
@@ -126,23 +135,25 @@ def train(values: dict[str, Any], work: Path, place: Place, say: Callable[[str],
     frame = read_table(settings.split, SPLIT)
     _, card = load_encoder(settings.encoder)
     size = card.preprocessing.size
-    used = subset(frame[frame["split"] == "train"], settings.recipe.fraction)
-    if len(used) < 2:
-        raise InputError(f"the training split has {len(used)} images with masks, but two are needed; deliver more and curate")
-    train_pairs = Pairs(used, settings.data, size, "training masks")
-    val_pairs = Pairs(frame[frame["split"] == "val"], settings.data, size, "validation masks")
+    whole = frame[frame["split"] == "train"].reset_index(drop=True)
+    if len(whole) < 2:
+        raise InputError(f"the training split has {len(whole)} images with masks, but two are needed; deliver more and curate")
+    train_pairs = load(whole, settings.data, size, "training masks")
+    val_pairs = load(frame[frame["split"] == "val"], settings.data, size, "validation masks")
     facts: list[dict[str, Any]] = []
     chosen = []
     for seed in range(settings.recipe.seeds):
-        fit = SegmentationFit(settings, seed, place, train_pairs, val_pairs)
+        used = subset(whole, settings.recipe.fraction, seed)
+        fit = SegmentationFit(settings, seed, place, train_pairs.of(used), val_pairs)
         best = train_epochs(fit, work / f"seed_{seed}", say, what=f"seed {seed} epoch")
         facts.append({"seed": seed, "epoch": best.epoch, "score": None if math.isnan(best.score) else best.score})
+        facts[-1] |= {"train_images": len(used), "train_groups": int(whole["group"].iloc[used].nunique())}
         facts[-1] |= {"history": [{"epoch": line["step"], "loss": line["loss"]} for line in best.lines]}
         chosen.append(best.weights)
     with building_folder(work / FINAL) as folder:
         for seed, weights in enumerate(chosen):
             shutil.copyfile(weights, folder / weights_name(seed))
-        write_json(folder / "final.json", {"train_images": len(used), "seeds": facts})
+        write_json(folder / "final.json", {"train_images": facts[0]["train_images"], "seeds": facts})
 
 
 def weights_name(seed: int) -> str:
@@ -150,13 +161,12 @@ def weights_name(seed: int) -> str:
     return f"network_{seed}.safetensors" if seed else "network.safetensors"
 
 
-def subset(train: pd.DataFrame, fraction: float) -> pd.DataFrame:
-    """Return a seeded share of the training groups; a smaller share lies within a larger one."""
-    if fraction == 1:
-        return train
+def subset(train: pd.DataFrame, fraction: float, seed: int) -> NDArray[np.intp]:
+    """Return the places of a share of the training groups; each seed draws its own, smaller shares lie within larger ones."""
     groups = np.array(sorted(train["group"].unique()))
-    order = np.random.default_rng(_SUBSET).permutation(groups)
-    return train[train["group"].isin(order[: max(2, round(fraction * len(groups)))])]
+    order = np.random.default_rng([_SUBSET, seed]).permutation(groups)
+    kept = train["group"].isin(order[: max(2, round(fraction * len(groups)))])
+    return np.flatnonzero(kept.to_numpy())
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ class SegmentationRecipe(FrozenConfig):
         drop_path: stochastic depth of the encoder (0.15: public code).
         channels: width of the head; null is the encoder's own width, 1024 for the paper's.
         seeds: trainings with seeds 0, 1, ...; figures are means over them (5: paper).
-        fraction: share of the training groups that is used, the same for every seed (1: all; label-limited runs lower it).
+        fraction: share of the training groups that is used, which each seed draws for itself (1: all).
         jitter: strength of brightness, contrast and saturation jitter (0.2: public code).
         rotation: largest angle to either side, degrees (paper: random rotation, no number; 45 as in its fine-tuning).
         flip: probability of a flip in each direction (paper: random flip).

@@ -108,12 +108,15 @@ def test_train__an_empty_mask_names_its_image(
         fitted(make_given(TASK, rows), tmp_path / "w")
 
 
-def test_subset__smaller_shares_lie_within_larger_ones() -> None:
+def test_subset__smaller_shares_lie_within_larger_ones_and_seeds_draw_their_own() -> None:
     frame = pd.DataFrame({"group": [f"g{n // 2}" for n in range(40)]})
-    small, large = (set(subset(frame, share)["group"]) for share in (0.2, 0.5))
+    small, large, other = (
+        set(frame["group"].iloc[subset(frame, share, seed)]) for share, seed in ((0.2, 0), (0.5, 0), (0.2, 1))
+    )
     assert len(small) == 4
     assert small < large
-    assert len(subset(frame, 1.0)) == 40
+    assert other != small
+    assert list(subset(frame, 1.0, 0)) == list(range(40))
 
 
 def test_figures__primary_is_the_mean_jaccard_and_details_give_each_seed() -> None:
