@@ -26,12 +26,14 @@ from panderm.core.record import RECORD_NAME, Record
 from panderm.core.tables import MANIFEST, MASK, QUARANTINE, empty, read_table, to_table, write_table
 from panderm.imaging.store import Rules
 from panderm.ingestion.ledger import Ledger
+from panderm.ingestion.licence import delivered_licence
 from panderm.ingestion.news import find_news
 from panderm.ingestion.packing import Packer
 from panderm.ingestion.pairs import hold_pairs
 from panderm.ingestion.tables import manifest_table, quarantine_table
 from panderm.ingestion.workers import look_at
 from panderm.readers import Delivery, read
+from panderm.readers.base import LICENCE, OFFICIAL
 from panderm.readers.listing import list_files
 
 SETTINGS_NAME = "settings.json"
@@ -145,6 +147,7 @@ def _hold_settings(config: Config, out: Path, dataset: Dataset) -> None:
 def _finish(config: Config, dataset: Dataset, landing: Path, out: Path, files: list[str], delivery: Delivery) -> Record:
     """Write manifest, quarantine and record from what the ledger holds now; files that would not change stay as they are."""
     ledger, present = Ledger(out), set(files)
+    licence = delivered_licence(landing, files, out)
     delivery = hold_pairs(delivery, ledger.rows)
     path = out / "manifest.parquet"
     former = read_table(path, MANIFEST) if path.is_file() else empty(MANIFEST)
@@ -153,6 +156,7 @@ def _finish(config: Config, dataset: Dataset, landing: Path, out: Path, files: l
     _settle(out / "quarantine.parquet", quarantine, QUARANTINE)
     _settle(path, manifest, MANIFEST)
     shas = ledger.rows["delivered_sha256"].reindex(files)
+    drawn = shas[~shas.index.isin(delivery.members) & (shas.index.str.casefold() != LICENCE)]
     record = Record(
         stage="ingest",
         key=dataset.key,
@@ -164,7 +168,9 @@ def _finish(config: Config, dataset: Dataset, landing: Path, out: Path, files: l
         },
         values={
             "reasons": {str(reason): int(n) for reason, n in quarantine["reason"].value_counts().sort_index().items()},
-            "synthetic": _is_synthetic(dataset, landing, set(shas[~shas.index.isin(delivery.members)])),
+            "synthetic": _is_synthetic(dataset, landing, set(drawn)),
+            **licence,
+            **({"official_table": True} if any(path.casefold() == OFFICIAL for path in delivery.metadata_files) else {}),
         },
         config=config.rules._asdict(),
     )

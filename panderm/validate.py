@@ -16,8 +16,8 @@ import pandas as pd
 from pydantic import Field
 
 from panderm import __version__
-from panderm.catalog import Dataset
-from panderm.contracts.contract import Audit, Contract, contract_of
+from panderm.catalog import Dataset, runnable_benchmarks
+from panderm.contracts.contract import Audit, Contract, Severity, contract_of
 from panderm.contracts.facts import of_delivery, of_images
 from panderm.contracts.page import page
 from panderm.core.config import FrozenConfig
@@ -33,6 +33,7 @@ from panderm.core.files import (
     write_text,
     writing,
 )
+from panderm.core.layout import benchmark_dataset
 from panderm.core.record import RECORD_NAME, Record
 from panderm.core.tables import MANIFEST, QUARANTINE, read_table
 
@@ -70,7 +71,7 @@ def audit(config: Config, dataset: Dataset, staged: Path) -> Audit:
         return former
     from panderm.contracts.rules import hold
 
-    rules = hold(of_delivery(manifest, quarantine, record.counts), images, contract, dataset)
+    rules = hold(of_delivery(manifest, quarantine, record.counts), images, contract, dataset, _ids(dataset, record))
     result = Audit(
         dataset=dataset.key,
         passed=all(rule.passed for rule in rules if rule.severity == "critical"),
@@ -83,6 +84,12 @@ def audit(config: Config, dataset: Dataset, staged: Path) -> Audit:
     write_text(staged / PAGE_NAME, page(result, staged, manifest))
     write_json(staged / CONTRACT_NAME, result.model_dump(mode="json"))
     return result
+
+
+def _ids(dataset: Dataset, record: Record) -> Severity:
+    """Return how grave missing ids are: diagnosis can do without where the public code's table was read, which has none."""
+    without = {benchmark_dataset(task.key) for task in runnable_benchmarks() if task.kind == "diagnosis"}
+    return "warning" if record.values.get("official_table") and dataset.key in without else "critical"
 
 
 def _hashes(staged: Path) -> dict[str, str]:

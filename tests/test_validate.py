@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from panderm import validate
-from panderm.catalog import dataset, delivered_datasets
+from panderm import curate, ingest, validate
+from panderm.catalog import benchmark, dataset, delivered_datasets
 from panderm.contracts import facts, rules
 from panderm.contracts.contract import Audit, Rule, contract_of, contracted_datasets
 from panderm.core.errors import ConfigError, InputError, Refused
 from panderm.core.files import read_json, sha256_bytes, sha256_file, write_json
 from panderm.core.record import Record
-from panderm.core.tables import MANIFEST, QUARANTINE, empty, read_table, write_table
+from panderm.core.tables import MANIFEST, QUARANTINE, SPLIT, empty, read_table, write_table
 from panderm.imaging.shards import ShardWriter, read_image_bytes
 from panderm.imaging.store import encode
 
@@ -214,6 +214,64 @@ def test_audit__a_warning_stops_nothing(staged: Staged) -> None:
     assert result.passed
     assert [(rule.name, rule.seen) for rule in result.rules if not rule.passed] == [("usually in quarantine", "14.3%")]
     assert staged.publish().values["warnings"] == ["usually in quarantine: 14.3%, expected at most 5% of the images"]
+
+
+def deliver(landing: Path, names: list[str], table: str = "") -> None:
+    """Put pictures unlike each other, and a table, into a landing folder."""
+    import numpy as np
+    from PIL import Image
+
+    for number, name in enumerate(names):
+        seed = [number, *landing.name.encode()]
+        cells = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+        (landing / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(cells).resize((60, 48), Image.Resampling.BICUBIC).save(landing / name, "PNG")
+    if table:
+        (landing / "panderm.csv").write_text(table)
+
+
+def ingested(root: Path, key: str, settings: validate.Config = CONFIG) -> Record:
+    """Ingest and validate what lies in landing; return the published record."""
+    row, staged = dataset(key), root / ".staging" / key
+    ingest.run(ingest.Config(workers=0), row, root / "landing" / key, staged)
+    return validate.run(settings, row, staged, root / "data" / key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["ham10000", "pad_ufes"])
+def test_run__the_public_codes_table_needs_no_ids_and_its_split_is_taken_at_its_word(tmp_path: Path, task: str) -> None:
+    names, classes = [f"images/{n:02d}.png" for n in range(60)], benchmark(task).classes
+    split = ["train", "train", "train", "val", "test"]
+    lines = [f"/data/share/{name},{n % len(classes)},{split[n // len(classes) % 5]}" for n, name in enumerate(names)]
+    deliver(tmp_path / "landing" / "benchmarks" / task, names, "\n".join(["image,label,split", *lines]))
+    deliver(tmp_path / "landing" / "edu1", [f"Naevus/{n:02d}.png" for n in range(20)])
+
+    ingested(tmp_path, "edu1")
+    record = ingested(tmp_path, f"benchmarks/{task}")
+    assert record.values["official_table"] is True
+    warned = [line for line in record.values["warnings"] if line.startswith("lesion_id present: 60 of 60 rows differ")]
+    assert len(warned) == 1
+    assert "the split as shipped is taken at its word and every image stands for itself" in warned[0]
+
+    made = curate.run(curate.Config(), tmp_path / "data", tmp_path / "corpus", tmp_path / "splits")
+    assert made.values["refused"] == {}
+    table = read_table(tmp_path / "splits" / task / "split.parquet", SPLIT)
+    assert (table["group"] == table["image_id"]).all()
+    assert dict(zip(table["image_id"], table["split"], strict=True)) == {
+        f"{n:02d}": split[n // len(classes) % 5] for n in range(60)
+    }
+
+
+def test_audit__native_layouts_and_other_kinds_keep_the_ids_they_need(tmp_path: Path, staged: Staged) -> None:
+    spoil(staged, "lesion_id", None)
+    assert [rule.name for rule in staged.audit().broken] == ["lesion_id present"]
+    record = Record.load(staged.folder)
+    record.model_copy(update={"values": {"official_table": True}}).save(staged.folder)
+    assert staged.audit().passed
+    table = "image,label,split\n" + "\n".join(f"{n}.png,{n % 2},train" for n in range(20))
+    deliver(tmp_path / "landing" / "benchmarks" / "sddi2", [f"{n}.png" for n in range(20)], table)
+    with pytest.raises(Refused, match="lesion_id present: 20 of 20 rows differ"):
+        ingested(tmp_path, "benchmarks/sddi2")
 
 
 def test_audit__images_of_another_scope_do_not_count(staged: Staged) -> None:

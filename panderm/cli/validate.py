@@ -26,7 +26,10 @@ def command(datasets: tuple[str, ...], assignments: tuple[str, ...]) -> None:
     refused: list[str] = []
     for row in [dataset(key) for key in datasets]:
         try:
-            print_record(validate.run(config, row, layout.staging(row.key), layout.published(row.key)))
+            record = validate.run(config, row, layout.staging(row.key), layout.published(row.key))
+            print_record(record)
+            for warning in record.values["warnings"]:
+                click.echo(f"  note: {warning}")
         except Refused as error:
             refused.append(str(error))
     if refused:

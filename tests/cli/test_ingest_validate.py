@@ -39,7 +39,16 @@ def test_ingest_and_validate__publish_a_delivery(workspace: Path, capsys: pytest
     assert (code, out.splitlines()[0][:46]) == (0, "ingest edu1: 4 files_in_landing, 4 images, 0 k")
     code, out, _ = panderm(capsys, workspace, "validate", "edu1")
     assert code == 0
+    assert "note" not in out
     assert (workspace / "data" / "edu1" / "manifest.parquet").is_file()
+
+
+def test_validate__warnings_are_shown(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / "landing" / "edu1" / "Naevus" / "torn.jpg").write_bytes(b"\xff\xd8 no more")
+    panderm(capsys, workspace, "ingest", "edu1")
+    code, out, _ = panderm(capsys, workspace, "validate", "edu1")
+    assert code == 0
+    assert "  note: usually in quarantine: 20.0%, expected at most 5% of the images" in out
 
 
 def test_validate__broken_contract_exits_3_and_lets_the_others_go_on(
