@@ -264,6 +264,15 @@ def ham(place: Place, labels: dict[str, str]) -> None:
     place.deliver({"HAM10000_metadata.csv": table.encode()})
 
 
+def test_run__a_picture_that_is_listed_twice_says_where_its_split_and_label_differ(place: Place) -> None:
+    lines = ["image,label,split", "a.jpg,mel,train", "b.jpg,nv,test", "c.jpg,mel,train", "d.jpg,nv,train"]
+    place.deliver({"panderm.csv": "\n".join(lines).encode(), "a.jpg": photo(1), "b.jpg": photo(1)})
+    place.deliver({"c.jpg": photo(2), "d.jpg": photo(3), "e.jpg": photo(2)})
+    place.ingest(TABLE)
+    told = "its split is 'test', that one's, which counts, 'train'; its label is 'nv', that one's, which counts, 'mel'"
+    assert place.detail("b.jpg") == f"the same bytes as a.jpg; {told}"
+
+
 def test_run__corrected_label_changes_the_manifest_and_no_shard(place: Place) -> None:
     ham(place, {"ISIC_1": "nv", "ISIC_2": "nv", "ISIC_3": "wart"})
     record = place.ingest(TABLE)
@@ -400,6 +409,8 @@ def test_run__knows_a_twin_by_its_receipt(place: Place) -> None:
     receipt = place.landing.parent / ".synthetic" / "edu1.json"
     write_json(receipt, {f"Naevus/p00{n}.jpg": {"job": "", "sha256": sha256_bytes(photo(n))} for n in (1, 2)})
     assert place.ingest().values["synthetic"] is True
+    place.deliver({"licence.txt": b"in-house"})
+    assert place.ingest().values["synthetic"] is True, "a line about terms makes no drawn picture real"
     place.photos(3)
     assert place.ingest().values["synthetic"] is False, "one real photo among them and it is no twin"
 
@@ -546,3 +557,24 @@ def workers_of(script: str) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_run__takes_the_terms_that_come_with_a_delivery_and_keeps_them(place: Place) -> None:
+    place.photos(1, 2)
+    assert "licence" not in place.ingest().values, "no terms were delivered, so none are recorded"
+    place.deliver({"LICENCE.txt": b"\xef\xbb\xbfCC-BY-NC-4.0 \nthe rest is for people\n"})
+    record = place.ingest()
+    assert record.values["licence"] == "CC-BY-NC-4.0"
+    assert record.counts["metadata_files"] == 1
+    assert place.quarantine == {}
+    (place.landing / "LICENCE.txt").unlink()
+    place.photos(3)
+    assert place.ingest().values["licence"] == "CC-BY-NC-4.0", "a later delivery without terms must not free the earlier one"
+
+
+@pytest.mark.parametrize(("text", "seen"), [(b"\nMIT", "has an empty first line"), (b"x" * 900, "has 900 characters")])
+def test_run__terms_that_name_nothing_are_refused(place: Place, text: bytes, seen: str) -> None:
+    place.photos(1)
+    place.deliver({"licence.txt": text})
+    with pytest.raises(InputError, match=rf"licence\.txt {seen}.* SPDX identifier such as CC-BY-4\.0"):
+        place.ingest()

@@ -31,6 +31,7 @@ class Source(FrozenConfig):
         images_stated: the paper's count, as text (some are counted together).
         access: in-house or public.
         remarks: what the paper says of it.
+        licence: its terms as published by the provider (SPDX where there is one; ``panderm.core.terms`` says what follows).
         reader: name in ``panderm.readers`` of the reader for its native layout.
         patient_namespace: prefix of its patient ids; sources of one cohort share it.
     """
@@ -41,6 +42,7 @@ class Source(FrozenConfig):
     images_stated: str
     access: str
     remarks: str
+    licence: str
     reader: str
     patient_namespace: str
 
@@ -51,6 +53,7 @@ class Benchmark(FrozenConfig):
     Attributes:
         number: row number in the paper's order, 1 to 28.
         key: its name everywhere.
+        licence: as of a source.
         kind: what sort of task it is.
         patient_namespace: prefix of its patient ids, shared with sources of the same cohort.
         classes: labels in index order (two classes: the last is the positive one); empty until it runs.
@@ -74,6 +77,7 @@ class Benchmark(FrozenConfig):
     protocol_stated: str
     split_stated: str
     access: str
+    licence: str
     kind: Kind
     patient_namespace: str
     classes: tuple[str, ...] = ()

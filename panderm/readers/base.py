@@ -14,6 +14,9 @@ from panderm.core.errors import InputError
 OFFICIAL = "panderm.csv"
 """A diagnosis task's table in the form of the public PanDerm code, delivered in place of the native layout."""
 
+LICENCE = "licence.txt"
+"""A file beside any layout whose first line names the terms of the delivery (``panderm.ingestion.licence``)."""
+
 
 @dataclass(frozen=True)
 class Delivery:

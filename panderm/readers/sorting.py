@@ -12,7 +12,7 @@ from panderm.core.reasons import Reason
 from panderm.core.tables import DELIVERED, IMAGE, MASK, to_table
 from panderm.imaging.members import BadMember, is_container, join, member_names
 from panderm.readers import values
-from panderm.readers.base import Delivery
+from panderm.readers.base import LICENCE, Delivery
 from panderm.readers.csvfile import LINE, UnreadableTable, read_csv
 from panderm.readers.listing import IMAGE_SUFFIXES, list_files, looks_like_image
 
@@ -40,6 +40,7 @@ class Sorter:
         self._rejects: list[pd.DataFrame] = []
         self._metadata: list[str] = []
         self._members: dict[str, None] = {}  # a set that keeps its order
+        self.keep([path for path in self.files if path.casefold() == LICENCE])
 
     def keep(self, paths: Iterable[str]) -> None:
         """Put files of the layout that are no images to ingest on the metadata pile."""
