@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from panderm.models.task_model import ModelCard
 
 STAGE = "evaluate"
-_TOLD = ("metric", "value", "low", "high", "protocol", "champion", "absent_classes")  # of the report, in the record
+_TOLD = ("metric", "value", "low", "high", "protocol", "views", "champion", "absent_classes")  # of the report, in the record
 
 
 class Config(FrozenConfig):
@@ -41,11 +41,14 @@ class Config(FrozenConfig):
     Attributes:
         replicates: bootstrap replicates (paper: 1,000).
         level: coverage of the intervals (paper: 95 %).
-        seed: of the replicates.
+        seed: of the replicates and of the views.
         min_groups: patients (or lesions, or images) below which a class or subgroup gets no interval; measured for the
             gate (docs/gate.md): with 15 an interval said to hold in 95 % holds in 98 %.
         bootstrap: ``clustered`` draws whole patients; ``plain`` draws single images, to match the paper.
         interval: ``studentised``, which holds its level from 50 images on (docs/statistics.md), or the paper's ``percentile``.
+        views: random views of an image, of whose logits a fine-tuned classifier's answer is the mean (5: public code's
+            test-time augmentation, :mod:`panderm.training.tta`); 1 is the plain view, which is what is served (and how reader
+            study 2 was run). Other models have that one always.
         batch: images a forward pass.
         device: ``auto`` takes a GPU if there is one.
     """
@@ -56,6 +59,7 @@ class Config(FrozenConfig):
     min_groups: int = Field(default=15, ge=2)
     bootstrap: Unit = "clustered"
     interval: Method = METHOD
+    views: int = Field(default=1, ge=1)
     batch: int = Field(default=64, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -97,7 +101,8 @@ def run(
     _check_model(task, rows, card, model)
     schema, test = kind.schema(task), rows.part("test")
     compute = Compute(feature_batch=config.batch, device=config.device)
-    given = Given(task, rows, split, data, encoder, features, features.parent / STAGE / task.key, compute)
+    folders = (split, data, encoder, features, features.parent / STAGE / task.key)
+    given = Given(task, rows, *folders, compute, views=_views(config, card), seed=config.seed)
     predictions = _finite(kind.predict(given, model), schema, f"the model of {task.key}")
     how = Resampling(config.replicates, config.level, config.seed, config.min_groups, config.bootstrap, config.interval)
     figures = all_figures(task, predictions, how)
@@ -116,6 +121,11 @@ def run(
         record = _record(config, report, test, folder / REPORT_NAME)
         record.save(folder)
     return record
+
+
+def _views(config: Config, card: ModelCard) -> int:
+    """Return how many views of an image the model answers by: what is set, if it is a fine-tuned classifier."""
+    return config.views if card.protocol == "fine_tuning" else 1
 
 
 def _check_model(task: Benchmark, rows: Rows, card: ModelCard, model: Path) -> None:
@@ -183,6 +193,7 @@ def _report(
     return {
         "task": task.key,
         "protocol": card.protocol,
+        "views": _views(config, card),
         "classes": list(task.classes),
         **_plain(first),
         "others": {figure.metric: _plain(figure) for figure in figures[1:] if figure.scope == "overall"},

@@ -112,7 +112,7 @@ def _require_pass(task: Benchmark, split: Path, model: Path, evaluation: Path, v
     """Return the verdict if it is a pass for exactly what lies there now.
 
     Raises:
-        Refused: it is no pass, or was given for something else.
+        Refused: it is no pass, or was given for something else than what would be served.
     """
     from panderm.models.task_model import load_model_card
 
@@ -133,6 +133,11 @@ def _require_pass(task: Benchmark, split: Path, model: Path, evaluation: Path, v
     _require_same(task.key, "verdict", given.model_dump(), now | {"report_sha256": sha256_file(evaluation / bundles.REPORT)})
     _require_same(task.key, "report", report, now | {"predictions_sha256": sha256_file(evaluation / bundles.PREDICTIONS)})
     _require_same(task.key, "model", card.model_dump(), {"task": task.key, "split_sha256": now["split_sha256"]})
+    if (views := report.get("views", 1)) != 1:
+        raise Refused(
+            f"{task.key} was judged by {views} views of each image, and what is served looks at one; set evaluate.views to 1 "
+            f"and run `panderm evaluate {task.key}` and `panderm gate {task.key}` again"
+        )
     return given
 
 

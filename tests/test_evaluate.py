@@ -148,3 +148,83 @@ def test_run__pixels_and_features_give_the_same_answer(world: SimpleNamespace) -
     model = load_task_model(world.root / "model", world.encoder)
     answers = np.concatenate([model.probabilities(p) for p in prepared_batches(test, world.data, world.spec, batch=5)])
     np.testing.assert_allclose(answers, table[[f"p_{n}" for n in range(6)]].to_numpy(), atol=1e-5)
+
+
+@pytest.fixture
+def tuned(make_task_world: World) -> SimpleNamespace:
+    """A world whose model is a fine-tuned network: random weights, as only how it is asked counts here."""
+    import torch
+
+    from panderm.models.encoder import load_card
+    from panderm.models.heads import FineTunedNetwork
+    from panderm.models.task_model import WEIGHTS, save_weights
+    from panderm.tasks.cards import write_card
+    from panderm.tasks.kinds import Fitted
+    from panderm.tasks.rows import read_rows
+
+    world = make_task_world("pad_ufes", images=180)
+    card = load_card(world.encoder)
+    torch.manual_seed(0)
+    network = FineTunedNetwork(card.architecture, len(world.task.classes))
+    torch.nn.init.normal_(network.head.weight)
+    (world.root / "model").mkdir()
+    save_weights(world.root / "model" / WEIGHTS["fine_tuning"], network)
+    fitted = Fitted(WEIGHTS["fine_tuning"], "fine_tuning", {}, {})
+    write_card(world.task, read_rows(world.task, world.split), card, fitted, world.root / "model")
+    return world
+
+
+def scores(folder: Path) -> np.ndarray:
+    table = pq.read_table(folder / "predictions.parquet").to_pandas()
+    return table[[name for name in table if name.startswith("p_")]].to_numpy()
+
+
+def test_run__views_answer_by_the_mean_of_their_logits(tuned: SimpleNamespace) -> None:
+    from panderm.imaging.shards import read_image_bytes
+    from panderm.training.tta import random_views
+
+    record = judge(tuned, views=5, seed=3)
+    assert record.values["views"] == read_json(tuned.root / "evaluation" / "report.json")["views"] == 5
+    row = tuned.frame[tuned.frame["split"] == "test"].sort_values("image_id").iloc[4]
+    file = read_image_bytes(tuned.data, row["shard"], row["offset"], row["nbytes"])
+    one_by_one = load_task_model(tuned.root / "model").probabilities(random_views(file, tuned.spec, 5, seed=3)).astype(float)
+    mean = np.exp(np.log(one_by_one).mean(axis=0))  # softmax of the mean logit is the geometric mean, scaled
+    np.testing.assert_allclose(scores(tuned.root / "evaluation")[4], mean / mean.sum(), atol=1e-5)
+
+
+def test_run__views_give_the_same_bytes_twice(tuned: SimpleNamespace) -> None:
+    judge(tuned, out="a", views=5)
+    judge(tuned, out="b", views=5)
+    for path in (tuned.root / "a").iterdir():
+        assert path.read_bytes() == (tuned.root / "b" / path.name).read_bytes(), path.name
+
+
+def test_run__views_of_an_image_hang_on_the_seed_and_not_on_its_company(tuned: SimpleNamespace) -> None:
+    from panderm.tasks import diagnosis
+    from panderm.tasks.kinds import Compute, Given
+    from panderm.tasks.rows import read_rows
+
+    folders = (tuned.split, tuned.data, tuned.encoder, tuned.features, tuned.features)
+    given = Given(tuned.task, read_rows(tuned.task, tuned.split), *folders, views=5)
+    test = given.rows.part("test")
+    whole = diagnosis.probabilities(given, test, tuned.root / "model")
+    few = given._replace(compute=Compute(feature_batch=12))
+    np.testing.assert_allclose(diagnosis.probabilities(few, test.iloc[::-3], tuned.root / "model"), whole[::-3], atol=1e-6)
+    other = diagnosis.probabilities(given._replace(seed=1), test, tuned.root / "model")
+    assert np.abs(other - whole).max() > 1e-3
+
+
+def test_run__without_views_the_plain_one_is_judged(tuned: SimpleNamespace) -> None:
+    assert judge(tuned).values["views"] == 1
+    from panderm.imaging.batches import prepared_batches
+
+    test = tuned.frame[tuned.frame["split"] == "test"].sort_values("image_id")
+    (pixels,) = prepared_batches(test, tuned.data, tuned.spec)
+    plain = load_task_model(tuned.root / "model").probabilities(pixels)
+    np.testing.assert_allclose(scores(tuned.root / "evaluation"), plain, atol=1e-6)
+
+
+def test_run__a_linear_probe_has_one_view_whatever_is_set(world: SimpleNamespace) -> None:
+    judge(world, out="one")
+    assert judge(world, out="five", views=5).values["views"] == 1
+    np.testing.assert_array_equal(scores(world.root / "one"), scores(world.root / "five"))

@@ -319,6 +319,16 @@ def test_export__model_that_evaluation_did_not_judge_is_refused(make_place: Make
         place.export()
 
 
+def test_export__model_that_was_judged_by_several_views_is_refused(make_place: MakePlace) -> None:
+    place = make_place(whole=True)
+    path = place.folder("evaluation") / "report.json"
+    write_json(path, read_json(path) | {"views": 5})
+    lay_verdict(place)
+    with pytest.raises(Refused, match=r"ham10000 was judged by 5 views of each image, and what is served looks at one; set"):
+        place.export()
+    assert not place.bundle.exists()
+
+
 def test_export__other_encoder_is_refused(make_place: MakePlace, tmp_path: Path) -> None:
     place = make_place()
     other = tmp_path / "other"

@@ -99,6 +99,15 @@ class TaskModel(nn.Module):
         return answer
 
     @torch.inference_mode()
+    def probabilities_of_views(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return class probabilities (N, C) of V views of each image, uint8 (N, V, 3, S, S): of the mean of their logits."""
+        device = next(self.parameters()).device
+        images = normalise(torch.from_numpy(pixels.reshape(-1, *pixels.shape[2:])).to(device), self.card.preprocessing)
+        logits = self.logits(images).float().reshape(*pixels.shape[:2], -1).mean(dim=1)
+        answer: NDArray[np.float32] = torch.softmax(logits, dim=-1).cpu().numpy()
+        return answer
+
+    @torch.inference_mode()
     def probabilities_of_features(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return class probabilities (N, C) of encoder features (N, D); linear probes only."""
         assert self.head is not None

@@ -6,6 +6,7 @@ Served as an ensemble of preprocessing, encoder and head, or of preprocessing an
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,8 @@ from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from panderm.models.task_model import TaskModel
 
 EXPORTED = True
 
@@ -150,8 +153,20 @@ def probabilities(given: Given, test: pd.DataFrame, model: Path) -> NDArray[np.f
         return loaded.probabilities_of_features(table)
     gpu = compute.device == "cuda" or (compute.device == "auto" and torch.cuda.is_available())
     loaded.to("cuda" if gpu else "cpu")
+    if given.views > 1:
+        return _by_views(given, test, loaded, what)
     batches = prepared_batches(test, given.data, loaded.card.preprocessing, batch=compute.feature_batch, what=what)
     return np.concatenate([loaded.probabilities(pixels) for pixels in batches])
+
+
+def _by_views(given: Given, test: pd.DataFrame, model: TaskModel, what: str) -> NDArray[np.float32]:
+    """Return the probabilities (N, C) of test-time augmentation, as many images at a time as their views fill a batch."""
+    from panderm.imaging.batches import prepared_batches
+    from panderm.training.tta import random_views
+
+    batch, look = max(1, given.compute.feature_batch // given.views), partial(random_views, count=given.views, seed=given.seed)
+    batches = prepared_batches(test, given.data, model.card.preprocessing, batch=batch, what=what, prepare=look)
+    return np.concatenate([model.probabilities_of_views(pixels) for pixels in batches])
 
 
 def schema(task: Benchmark) -> pa.Schema:

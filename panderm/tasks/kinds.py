@@ -73,6 +73,8 @@ class Given(NamedTuple):
         work: folder for resume states of this task.
         compute: device, processes, precision.
         say: gets each line of progress.
+        views: random views of an image that a fine-tuned classifier answers by; 1: the plain one (evaluate's setting).
+        seed: of these views.
     """
 
     task: Benchmark
@@ -84,6 +86,8 @@ class Given(NamedTuple):
     work: Path
     compute: Compute = Compute()
     say: Say = print
+    views: int = 1
+    seed: int = 0
 
 
 class Fitted(NamedTuple):

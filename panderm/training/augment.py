@@ -37,7 +37,7 @@ def augment(
     if augmentation.rotation:
         view = view.rotate((2 * turn - 1) * augmentation.rotation)
     if augmentation.hue:
-        view = _shift_hue(view, (2 * shift - 1) * augmentation.hue)
+        view = shift_hue(view, (2 * shift - 1) * augmentation.hue)
     return np.asarray(view).transpose(2, 0, 1).copy()
 
 
@@ -56,7 +56,8 @@ def _crop(width: int, height: int, augmentation: FineTuneAugmentation, rng: np.r
     return left, top, left + w, top + h
 
 
-def _shift_hue(image: Image.Image, turns: float) -> Image.Image:
+def shift_hue(image: Image.Image, turns: float) -> Image.Image:
+    """Return an RGB image with its hue shifted by so many turns of the colour circle, -1 .. 1."""
     hue, saturation, value = image.convert("HSV").split()
     shifted = (np.asarray(hue).astype(np.int16) + round(turns * 255)) % 256
     return Image.merge("HSV", (Image.fromarray(shifted.astype(np.uint8)), saturation, value)).convert("RGB")
