@@ -1,7 +1,8 @@
 """Curate: splits of each task, duplicates, and a pretraining corpus free of benchmark images.
 
 Reads every published manifest below ``data/``; writes ``corpus/`` (``corpus.parquet``, ``exclusions.parquet``,
-``corpus.png``) and ``splits/<task>/`` (``split.parquet``). docs/curation.md says how it decides.
+``corpus.png``) and ``splits/<task>/`` (``split.parquet``, and ``moved.parquet`` where a delivery lists somebody on two
+sides). docs/curation.md says how it decides.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ from panderm.core.errors import InputError
 from panderm.core.files import building_folder, recover_folder, sha256_file
 from panderm.core.layout import benchmark_dataset
 from panderm.core.record import Record
-from panderm.core.tables import CORPUS, EXCLUSIONS, SPLIT, read_table, write_table
+from panderm.core.tables import CORPUS, EXCLUSIONS, MOVED, SPLIT, read_table, write_table
+from panderm.curation.checks import check_folds, check_split
 from panderm.curation.corpus import Exclusion, exclude
 from panderm.curation.duplicates import exact_pairs, near_pairs
+from panderm.curation.moved import NAMED, moved_sentences, moved_table
 from panderm.curation.picture import draw_corpus
 from panderm.curation.published import load_masks, load_published, manifest_hashes
-from panderm.curation.splits import SPLITS, Split, assign, assign_folds, check_split, conflicting_labels, join_groups
+from panderm.curation.splits import SPLITS, Split, assign, assign_folds, conflicting_labels, join_groups
 from panderm.tasks.kinds import kind_of
 
 __all__ = ["Config", "Exclusion", "run"]
 
 CORPUS_NAME, EXCLUSIONS_NAME, PICTURE_NAME = "corpus.parquet", "exclusions.parquet", "corpus.png"
-SPLIT_NAME = "split.parquet"
+SPLIT_NAME, MOVED_NAME = "split.parquet", "moved.parquet"
 
 
 class Config(FrozenConfig):
@@ -109,11 +112,15 @@ def _write_split(
     prepared = kind_of(task).prepare(task, rows, masks)
     conflict = conflicting_labels(prepared.rows)
     table = prepared.rows[~conflict].copy()
-    table["split"], table["fold"], moved = _dealt(config, task, table, out)
-    warnings = [] if task.folds else check_split(task.key, table["split"], table["label"], _expected(task))
+    split, fold, left = _dealt(config, task, table, out)
+    moved = moved_table(table, split, left)
+    table = table.assign(split=split, fold=fold)
+    warnings = [*_conflicts(prepared.rows[conflict]), *moved_sentences(moved), *_checked(task, table, moved)]
     table["target"] = table["label"].map({name: index for index, name in enumerate(task.classes)})
     with building_folder(out) as folder:
         write_table(folder / SPLIT_NAME, table.sort_values("image_id"), SPLIT)
+        if len(moved):
+            write_table(folder / MOVED_NAME, moved, MOVED)
         record = Record(
             stage="curate",
             key=task.key,
@@ -123,7 +130,7 @@ def _write_split(
                 "conflicting_labels": int(conflict.sum()),
                 **{str(name): int((table["split"] == name).sum()) for name in SPLITS},
                 "groups": int(table["group"].nunique()),
-                "moved_from_shipped_split": int(moved.sum()),
+                "moved_from_shipped_split": int(left.sum()),
             },
             hashes={"split": sha256_file(folder / SPLIT_NAME)},
             values={
@@ -135,6 +142,22 @@ def _write_split(
         )
         record.save(folder)
     return record
+
+
+def _conflicts(rows: pd.DataFrame) -> list[str]:
+    """Say of each picture that has two labels which images it is."""
+    pictures = [picture for _, picture in rows.sort_values("image_id").groupby("stored_sha256", sort=False)]
+    images = [", ".join(f"{i} ({label})" for i, label in zip(p["image_id"], p["label"], strict=True)) for p in pictures]
+    told = [f"one picture has two labels and is left out: {named}" for named in images[:NAMED]]
+    others = len(images) - NAMED
+    return [*told, f"{others} more pictures have two labels; record.json names their images"] if others > 0 else told
+
+
+def _checked(task: Benchmark, table: pd.DataFrame, moved: pd.DataFrame) -> list[str]:
+    """Return what a reader of the results has to know of a split or of folds; refuse what nothing can be measured on."""
+    if task.folds:
+        return check_folds(task.key, table["fold"], table["label"], _expected(task), task.folds)
+    return check_split(task.key, table["split"], table["label"], _expected(task), moved)
 
 
 def _expected(task: Benchmark) -> tuple[str, ...]:

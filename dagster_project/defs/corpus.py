@@ -5,7 +5,7 @@ import dagster as dg
 from dagster_project.defs.benchmarks import published_benchmark
 from dagster_project.defs.sources import published_source
 from dagster_project.resources import Workspace
-from dagster_project.showing import STAGE_TAG, plainly, result
+from dagster_project.showing import STAGE_TAG, listing, plainly, result
 
 
 @dg.asset(group_name="corpus", deps=[published_source, published_benchmark], kinds={"parquet"}, tags={STAGE_TAG: "curate"})
@@ -16,4 +16,6 @@ def corpus(workspace: Workspace) -> dg.MaterializeResult[None]:
     layout = workspace.layout
     with plainly():
         record = curate.run(workspace.config(curate), layout.data, layout.corpus, layout.artifacts / "splits")
-    return result(record, layout.corpus / "corpus.png")
+    warnings = [f"{task}: {warning}" for task, told in record.values.get("warnings", {}).items() for warning in told]
+    refused = record.values.get("refused", {}).values()
+    return result(record, layout.corpus / "corpus.png", warnings=listing(warnings, "none"), refused=listing(refused, "none"))

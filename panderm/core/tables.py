@@ -126,6 +126,18 @@ SPLIT = pa.schema(
 )
 """A task's images with their split, sorted by image_id."""
 
+MOVED = pa.schema(
+    [
+        ("group", _TEXT),  # as in the split
+        ("image_id", _TEXT),
+        ("patient_id", _TEXT),
+        ("lesion_id", _TEXT),
+        ("shipped", _TEXT),  # the split that the delivery lists it in, null where in none
+        ("split", _TEXT),  # the one it is in
+    ]
+)
+"""Images of patients, lesions or pictures that a delivery lists in two splits (``moved.parquet``), by group and image."""
+
 
 def to_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     """Return ``frame`` as a table of exactly ``schema``; columns that are absent become null."""

@@ -144,27 +144,3 @@ def _deal(rows: pd.DataFrame, split: pd.Series, shares: dict[Split, float], seed
 
 def _order(seed: int, group: str) -> str:
     return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
-
-
-def check_split(task: str, split: pd.Series, label: pd.Series, classes: tuple[str, ...]) -> list[str]:
-    """Return what a reader of the results has to know: classes that a split lacks.
-
-    Raises:
-        InputError: training or test split is empty or has a single class (of several), so that nothing can be learnt or
-            measured.
-    """
-    for name in ("train", "test"):
-        present = sorted(label[split == name].unique())
-        if len(present) < min(2, len(classes)):
-            what = f"only {present[0]!r}" if present else "no image"
-            raise InputError(
-                f"{task}: the {name} split has {what}; at least two classes with two patients or lesions each are "
-                f"needed, deliver more labelled images"
-            )
-    lacking = {name: [c for c in classes if c not in set(label[split == name])] for name in SPLITS}
-    return [f"the {name} split has no image of: {_some(missing)}" for name, missing in lacking.items() if missing]
-
-
-def _some(names: list[str]) -> str:
-    """Return names in a line; of more than eight the first and how many others."""
-    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:8])} and {len(names) - 8} others"

@@ -18,6 +18,7 @@ from panderm.ingestion.ledger import IMAGE_FACTS
 from panderm.readers import Delivery
 
 _COLUMNS = [name for name in QUARANTINE.names if name != "dataset"]
+_OF_A_PICTURE = ("split", "label")  # what can be true of a picture only once
 
 
 def manifest_table(
@@ -57,7 +58,7 @@ def quarantine_table(
     known["delivered_bytes"] = known["delivered_bytes"].where(known["delivered_bytes"] >= 0)
     layout = delivery.rejects.merge(known[known["path"].isin(list(files))], on="path", how="left")
     layout = layout[~_explained(layout, files, manifest)]
-    left = delivery.rows[["path"]][~delivery.rows["path"].isin(manifest["path"])]
+    left = delivery.rows[["path", *_OF_A_PICTURE]][~delivery.rows["path"].isin(manifest["path"])]
     left = left.merge(ledger[["path", "reason", "detail", "stored_sha256"]].reset_index(drop=True), on="path", how="left")
     left = left.merge(known, on="path", how="left")
     double = left["stored_sha256"].notna()
@@ -69,12 +70,19 @@ def quarantine_table(
 
 def _doubles(left: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     """Say of each duplicate which image it repeats; two files with different tags around one picture are duplicates too."""
-    first = manifest.loc[manifest["role"] != MASK, ["stored_sha256", "path", "delivered_sha256"]]
-    first = first.rename(columns={"path": "first", "delivered_sha256": "first_sha256"})
+    kept = ["path", "delivered_sha256", *_OF_A_PICTURE]
+    first = manifest.loc[manifest["role"] != MASK, ["stored_sha256", *kept]]
+    first = first.rename(columns={name: f"first_{name}" for name in kept})
     left = left.drop(columns=["reason", "detail"]).merge(first, on="stored_sha256", how="left")
-    assert left["first"].notna().all(), f"duplicates of nothing: {left.loc[left['first'].isna(), 'path'].tolist()[:3]}"
-    bytewise = left["delivered_sha256"] == left["first_sha256"]
-    detail = ("the same bytes as " + left["first"]).where(bytewise, "the same pixels as " + left["first"] + ", other tags")
+    named = left["first_path"]
+    assert named.notna().all(), f"duplicates of nothing: {left.loc[named.isna(), 'path'].tolist()[:3]}"
+    bytewise = left["delivered_sha256"] == left["first_delivered_sha256"]
+    detail = ("the same bytes as " + named).where(bytewise, "the same pixels as " + named + ", other tags")
+    for name in _OF_A_PICTURE:
+        here, there = left[name].astype("string"), left[f"first_{name}"].astype("string")
+        differ = here.notna() & there.notna() & (here != there)
+        said = detail + f"; its {name} is '" + here + "', that one's, which counts, '" + there + "'"
+        detail = detail.mask(differ.fillna(False).astype(bool), said)
     return left.assign(reason=Reason.DUPLICATE_BYTES.value, detail=detail)
 
 

@@ -14,7 +14,7 @@ from panderm.cli.curate import command
 from panderm.core.errors import ConfigError, InputError
 from panderm.core.files import sha256_file
 from panderm.core.record import Record
-from panderm.core.tables import CORPUS, EXCLUSIONS, SPLIT, read_table
+from panderm.core.tables import CORPUS, EXCLUSIONS, MOVED, SPLIT, read_table
 from panderm.curation.published import load_published
 
 
@@ -163,10 +163,73 @@ def test_run__equal_images_with_two_labels_are_left_out_and_named(
     curate.run(curate.Config(), data, tmp_path / "corpus", tmp_path / "splits")
     record = Record.load(tmp_path / "splits" / "pad_ufes")
     assert record.values["conflicting_images"] == ["P03", "again"]
+    assert record.values["warnings"][0] == "one picture has two labels and is left out: P03 (BCC), again (ACK)"
     assert record.counts["images"] == 22
     assert record.counts["unlabelled"] == 1
     assert sum(record.counts[name] for name in ("train", "val", "test")) == 19
     assert any("MEL" in note for note in record.values["warnings"])
+
+
+def test_run__who_is_listed_in_two_splits_is_named_and_kept_in_a_table(
+    world: None,  # noqa: ARG001
+    publish: Callable[..., Any],
+    draw: Callable[[int], Image.Image],
+    as_jpeg: Callable[..., bytes],
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"image_id": f"P{n:02d}", "file": as_jpeg(draw(200 + n)), "label": ["other", "melanoma"][n // 2 % 2]}
+        | {"patient_id": f"ddi:p{n // 2}", "split": ["train", "val", "test"][n // 4 % 3]}
+        for n in range(36)
+    ]
+    rows[9] |= {"patient_id": "ddi:p0"}  # shipped in test, its patient in train
+    rows += [{"image_id": "copy", "file": as_jpeg(draw(204), 60), "label": "other", "split": "test"}]  # as P04, in val
+    publish("benchmarks/ddi", rows)
+    record = curate.run(curate.Config(), data, tmp_path / "corpus", tmp_path / "splits")
+    told = record.values["warnings"]["ddi"]
+    assert told == [
+        "patient ddi:p0 is in train (P00, P01) and in test (P09); all of it goes to train",
+        "patient ddi:p2 is in val (P04, P05) and in test (copy); all of it goes to val",
+    ]
+    moved = read_table(tmp_path / "splits" / "ddi" / "moved.parquet", MOVED).set_index("image_id")
+    assert list(moved.index) == ["P00", "P01", "P09", "P04", "P05", "copy"]
+    assert tuple(moved.loc["copy", ["shipped", "split"]]) == ("test", "val")
+    assert not (tmp_path / "splits" / "ham10000" / "moved.parquet").exists()
+    for row in rows:  # and where nobody is left to test on, the refusal says why
+        row["patient_id"] = f"ddi:p{int(row['image_id'][1:]) % 4}" if row["image_id"] != "copy" else "ddi:p0"
+    publish("benchmarks/ddi", rows)
+    record = curate.run(curate.Config(), data, tmp_path / "corpus", tmp_path / "splits")
+    refused = record.values["refused"]["ddi"]
+    assert refused.startswith("ddi: the test split has no image, since 13 images that are listed there belong to patients")
+    assert "(patient ddi:p0 is in train (P00, P12, P24) and in val (P04, P16, P28) and in test (P08, P20, P32" in refused
+
+
+def test_run__a_fold_that_lacks_a_class_is_told_and_one_that_cannot_be_trained_for_is_refused(
+    world: None,  # noqa: ARG001
+    publish: Callable[..., Any],
+    draw: Callable[[int], Image.Image],
+    as_jpeg: Callable[..., bytes],
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"image_id": f"S{n:02d}", "file": as_jpeg(draw(200 + n)), "label": "benign", "lesion_id": f"sddi:l{n}", "visit": "1"}
+        for n in range(30)
+    ]
+    for row in rows[:3]:
+        row["label"] = "malignant"
+    publish("benchmarks/sddi_alfred", rows)
+    record = curate.run(curate.Config(), data, tmp_path / "corpus", tmp_path / "splits")
+    lacking = record.values["warnings"]["sddi_alfred"]
+    assert len(lacking) == 7
+    assert all(note.endswith("has no image of: malignant") for note in lacking)
+    rows[0]["label"] = "benign"  # the other two lie in the first two folds: the first is tested without them
+    publish("benchmarks/sddi_alfred", rows)
+    record = curate.run(curate.Config(), data, tmp_path / "corpus", tmp_path / "splits")
+    refused = record.values["refused"]["sddi_alfred"]
+    assert "of 10 would be tested by a model trained on only 'benign'" in refused
+    assert refused.endswith("deliver patients or lesions of malignant")
 
 
 def test_run__nothing_published_or_nothing_left_is_one_sentence(

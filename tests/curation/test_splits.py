@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from panderm.core.errors import InputError
-from panderm.curation.splits import Split, assign, assign_folds, check_split, conflicting_labels, join_groups
+from panderm.curation.splits import Split, assign, assign_folds, conflicting_labels, join_groups
 
 SHARES: dict[Split, float] = {"train": 0.6, "val": 0.2, "test": 0.2}
 NOTHING = pd.Series(dtype=object)
@@ -120,18 +120,6 @@ def test_assign__a_shipped_split_without_val_gets_one_out_of_training() -> None:
     assert list(assign(_rows(200, split="train"), prior, SHARES, seed=0)[0][40:]) == list(split[40:])
 
 
-def test_check_split__one_class_is_refused_and_a_missing_one_is_noted() -> None:
-    label = pd.Series(list("aabbab"))
-    split = pd.Series(["train"] * 3 + ["test"] * 3)
-    notes = check_split("t", split, label, ("a", "b", "c"))
-    assert notes[0] == "the train split has no image of: c"
-    assert "the val split has no image of: a, b, c" in notes
-    with pytest.raises(InputError, match="t: the test split has only 'b'; at least two classes"):
-        check_split("t", pd.Series(["train", "train", "train", "test", "train", "test"]), label, ("a", "b"))
-    with pytest.raises(InputError, match="the test split has no image"):
-        check_split("t", pd.Series(["train"] * 6), label, ("a", "b"))
-
-
 def test_conflicting_labels__equal_bytes_with_two_labels() -> None:
     rows = pd.DataFrame(
         {"label": ["a", "b", "a", "a"], "delivered_sha256": ["1", "1", "2", "3"], "stored_sha256": ["x", "x", "y", "y"]}
@@ -161,11 +149,3 @@ def test_folds__stand_when_a_delivery_adds_groups() -> None:
 def test_folds__fewer_groups_than_folds_is_one_sentence() -> None:
     with pytest.raises(InputError, match="3 patients or lesions cannot make 5 folds"):
         assign_folds(_rows(3), NOTHING, 5, seed=0)
-
-
-def test_check_split__a_task_of_one_label_has_nothing_to_lack_and_many_classes_are_not_listed() -> None:
-    rows = _rows(30, labels="a")
-    split = pd.Series(["train", "val", "test"] * 10)
-    assert check_split("masks", split, rows["label"], ("a",)) == []
-    many = check_split("conditions", split, pd.Series(["a", "b"] * 15), ("a", "b", *"cdefghijklmn"))
-    assert many[0] == "the train split has no image of: c, d, e, f, g, h, i, j and 4 others"
