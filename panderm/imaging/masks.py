@@ -41,12 +41,27 @@ def load_pairs(frame: pd.DataFrame, data: Path, size: int, what: str = "masks") 
             picture, mask = _open(reader, *picture_row), _open(reader, *mask_row)
             image_id = picture_row[0]
             images[number] = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
-            masks[number] = np.asarray(mask.convert("L").resize((size, size), Image.Resampling.NEAREST)) >= 128
+            masks[number] = _squeezed(mask, size)
             if not masks[number].any():
-                raise InputError(f"the mask of {image_id} marks no pixel at {size} px; deliver its mask again and ingest")
+                raise InputError(f"the mask of {image_id} marks no pixel; deliver its mask again and ingest")
     finally:
         reader.close()
     return images, masks
+
+
+def _squeezed(mask: Image.Image, size: int) -> Mask:
+    """Return a mask as (S, S) by its nearest pixels; where a small one falls between them, the pixels that hold most of it.
+
+    So a lesion that marks a pixel marks one at any size, and every other mask is as the public code's.
+    """
+    grey = mask.convert("L")
+    nearest = np.asarray(grey.resize((size, size), Image.Resampling.NEAREST)) >= 128
+    if nearest.any():
+        return nearest
+    marked = np.asarray(grey) >= 128
+    share = np.asarray(Image.fromarray(marked.astype(np.float32)).resize((size, size), Image.Resampling.BOX))
+    held: Mask = (share > 0) & (share == share.max())
+    return held
 
 
 def mask_rows(frame: pd.DataFrame) -> Iterator[Row]:

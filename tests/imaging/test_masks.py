@@ -1,9 +1,16 @@
 from __future__ import annotations
 
-import numpy as np
-import pytest
+import io
+from pathlib import Path
 
-from panderm.imaging.masks import cleaned, overlap
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from panderm.core.errors import InputError
+from panderm.imaging.masks import cleaned, load_pairs, overlap
+from panderm.imaging.shards import ShardWriter
 
 
 def square(left: int, right: int) -> np.ndarray:
@@ -26,3 +33,33 @@ def test_overlap__dice_and_jaccard() -> None:
     assert jaccard == pytest.approx(4 / 28)
     assert overlap(square(0, 0), square(0, 0)) == (1.0, 1.0)
     assert overlap(square(0, 4), square(5, 9)) == (0.0, 0.0)
+
+
+def stored(folder: Path, masks: list[np.ndarray]) -> pd.DataFrame:
+    """Store masks (H, W) as pictures and as the masks of these pictures; return the rows of their split."""
+    rows = []
+    with ShardWriter(folder / "shard.tar") as writer:
+        for number, mask in enumerate(masks):
+            stream = io.BytesIO()
+            Image.fromarray(255 * mask.astype(np.uint8)).save(stream, "PNG")
+            places = [writer.add(f"{kind}{number}", "png", stream.getvalue(), {}) for kind in "im"]
+            row = {"image_id": f"i{number}", "shard": "shard.tar", "mask_shard": "shard.tar"}
+            row |= {"offset": places[0].offset, "nbytes": places[0].nbytes}
+            rows.append(row | {"mask_offset": places[1].offset, "mask_nbytes": places[1].nbytes})
+    return pd.DataFrame(rows)
+
+
+def test_load_pairs__a_mask_that_falls_between_the_pixels_is_where_most_of_it_is(tmp_path: Path) -> None:
+    small, large = np.zeros((200, 300), dtype=bool), np.zeros((200, 300), dtype=bool)
+    small[41:43, 92] = True  # of 16 x 16 pixels each stands for 18.75 x 12.5; none of their middles is here
+    large[20:150, 40:200] = True
+    _, masks = load_pairs(stored(tmp_path, [small, large]), tmp_path, 16)
+    assert list(zip(*np.nonzero(masks[0]), strict=True)) == [(3, 4)]
+    nearest = Image.fromarray(large).resize((16, 16), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(masks[1], np.asarray(nearest), err_msg="others are as the public code squeezes them")
+
+
+def test_load_pairs__an_empty_mask_names_its_image(tmp_path: Path) -> None:
+    rows = stored(tmp_path, [square(2, 9), square(0, 0)])
+    with pytest.raises(InputError, match="the mask of i1 marks no pixel; deliver its mask again"):
+        load_pairs(rows, tmp_path, 8)
