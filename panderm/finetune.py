@@ -129,15 +129,15 @@ def run(
     card = load_card(encoder)
     with building_folder(out) as folder:
         fitted = kind_of(task).fit(config.recipe(task), given, folder)
-        return _finish(task, given.rows, card, fitted, folder)
+        return _finish(task, given.rows, card, fitted, folder, data)
 
 
-def _finish(task: Benchmark, rows: Rows, card: EncoderCard, fitted: Fitted, folder: Path) -> Record:
+def _finish(task: Benchmark, rows: Rows, card: EncoderCard, fitted: Fitted, folder: Path, data: Path) -> Record:
     """Write card and record beside the weights."""
     from panderm.models.task_model import MODEL_NAME
     from panderm.tasks.cards import write_card
 
-    model = write_card(task, rows, card, fitted, folder)
+    model = write_card(task, rows, card, fitted, folder, data)
     record = Record(
         stage=STAGE,
         key=task.key,

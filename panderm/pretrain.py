@@ -20,6 +20,8 @@ from panderm.core.record import RECORD_NAME, Record
 from panderm.training.watch_config import WatchConfig
 
 if TYPE_CHECKING:
+    from panderm.core.terms import Input
+    from panderm.models.encoder import EncoderCard
     from panderm.training.estimate import Estimate
     from panderm.training.nodes import Nodes
     from panderm.training.pretrain_worker import Job
@@ -126,6 +128,7 @@ def run(
         TrainingStopped: it was asked to stop and saved its state.
         ConfigError: a setting is unknown or out of range.
     """
+    from panderm.training.inputs import encoder_inputs
     from panderm.training.interrupted import clear, make_room
 
     say, nodes = on_line or print, config.place()
@@ -133,15 +136,16 @@ def run(
         raise ConfigError(f"this is machine {nodes.rank} of {nodes.total}, but machine 0 leads; join its training from here")
     recipe, identity = config.recipe(), _identity(config, corpus)
     recover_folder(out)
+    inputs = encoder_inputs(recipe, corpus, data)
     if not config.restart and (former := _finished(out, sha256_json(identity))):
         say(_NOTHING_TO_DO)
-        return former
+        return _with_terms_of_now(former, inputs, out)
     place = work / STAGE
     make_room(place, identity, config.restart, say)
     if not (place / "final").is_dir():
         sources = {"corpus": corpus, "data": data, "splits": splits}
         _train(config, recipe, identity["corpus_sha256"], sources, place, say)
-    record = _publish(config, identity, place, out)
+    record = _publish(config, identity, inputs, place, out)
     clear(place)
     return record
 
@@ -296,8 +300,8 @@ def _train(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str
         raise TrainingStopped(f"the training was asked to stop and saved its state in {place}; run the same command to go on")
 
 
-def _publish(config: Config, identity: dict[str, Any], place: Path, out: Path) -> Record:
-    from panderm.models.encoder import CARD_NAME, WEIGHTS_NAME, load_card
+def _publish(config: Config, identity: dict[str, Any], inputs: tuple[Input, ...], place: Path, out: Path) -> Record:
+    from panderm.models.encoder import WEIGHTS_NAME, load_card
     from panderm.training.curves import draw_curves
     from panderm.training.metrics import mean_loss, read_metrics, without_timing
     from panderm.training.pretrain_worker import FINAL, FINAL_NAME, METRICS, REGRESSOR_NAME
@@ -329,10 +333,27 @@ def _publish(config: Config, identity: dict[str, Any], place: Path, out: Path) -
         },
     )
     with building_folder(out) as folder:
-        for name in (WEIGHTS_NAME, CARD_NAME, REGRESSOR_NAME):
+        for name in (WEIGHTS_NAME, REGRESSOR_NAME):
             shutil.copyfile(final / name, folder / name)
+        _write_card(card, inputs, folder)
         write_text(folder / METRICS, without_timing(lines))
         write_text(folder / WATCH, without_timing(looks))
         draw_curves(lines, folder / "curves.png", looks)
         record.save(folder)
+    return record
+
+
+def _write_card(card: EncoderCard, inputs: tuple[Input, ...], folder: Path) -> None:
+    from panderm.models.encoder import CARD_NAME
+
+    write_json(folder / CARD_NAME, card.model_copy(update={"inputs": inputs}).model_dump(mode="json"))
+
+
+def _with_terms_of_now(record: Record, inputs: tuple[Input, ...], out: Path) -> Record:
+    """Renew the card of an encoder whose data have got other terms since: that is no reason to train again."""
+    from panderm.models.encoder import load_card
+
+    card = load_card(out)
+    if card.inputs != inputs:
+        _write_card(card, inputs, out)
     return record

@@ -188,5 +188,10 @@ def test_run__an_imported_encoder_serves_and_passes_on_its_terms(make_task_world
     import_checkpoint(world.root / "vit.safetensors", world.root / "imported", options, say=[].append)
     world.encoder = world.root / "imported"
     run(world, protocol="linear_probe")
-    assert load_model_card(world.root / "model").licence == "CC-BY-NC-ND-4.0"
+    card = load_model_card(world.root / "model")
+    assert card.licence == "CC-BY-NC-ND-4.0"
+    assert {(one.name, one.licence) for one in card.made_from} == {
+        ("imported weights", "CC-BY-NC-ND-4.0"),
+        ("benchmarks/isic2024", "CC-BY-NC-4.0"),
+    }
     assert load_task_model(world.root / "model", world.encoder).head is not None

@@ -24,7 +24,9 @@ from panderm.core.errors import ConfigError, InputError, Refused, TrainingFailed
 from panderm.core.files import read_json, write_json
 from panderm.core.record import Record
 from panderm.core.tables import CORPUS, write_table
+from panderm.core.terms import UNKNOWN, Input
 from panderm.imaging.shards import ShardWriter
+from panderm.models.encoder import load_card
 from panderm.training.launch import TrainingStopped
 from panderm.training.metrics import read_metrics
 from panderm.training.orphans import holding, marked
@@ -138,6 +140,18 @@ def test_run__killed_and_run_again_ends_as_if_nothing_had_happened(workspace: Pa
     assert run(workspace, on_line=lines.append) == again
     assert lines[-1] == "the encoder already belongs to exactly this recipe and corpus; nothing to do"
     assert (workspace / "out" / "record.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_run__terms_that_come_later_stand_on_the_card_without_training_again(workspace: Path) -> None:
+    with in_this_process():
+        run(workspace, workers=0)
+    weights = (workspace / "out" / "encoder.safetensors").stat().st_mtime_ns
+    assert load_card(workspace / "out").made_from == (Input(name="one", licence=UNKNOWN, images=16),)
+    Record(stage="validate", key="one", values={"licence": "CC-BY-NC-4.0"}).save(workspace / "data" / "one")
+    run(workspace)
+    assert load_card(workspace / "out").made_from == (Input(name="one", licence="CC-BY-NC-4.0", images=16),)
+    assert (workspace / "out" / "encoder.safetensors").stat().st_mtime_ns == weights
 
 
 def interrupted(folder: Path, **changes: Any) -> Path:

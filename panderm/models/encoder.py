@@ -26,6 +26,7 @@ from panderm import __version__
 from panderm.core.config import FrozenConfig, added
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_file, write_json, writing
+from panderm.core.terms import UNKNOWN, Input, imported, joined
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.linear import linear, route_linears
 from panderm.models.residual import EncoderBlock
@@ -89,6 +90,7 @@ class EncoderCard(FrozenConfig):
         code_version: version of this package.
         origin: which file or encoder the weights began with, in words; empty if they began here.
         licence: the terms that came with those weights and hold for whatever is made from them; empty if none did.
+        inputs: data sets and teacher that it learnt from, with their terms; empty if untrained, imported or older than this.
     """
 
     architecture: EncoderConfig
@@ -101,6 +103,14 @@ class EncoderCard(FrozenConfig):
     code_version: str = __version__
     origin: str = added("")
     licence: str = added("")
+    inputs: tuple[Input, ...] = added(())
+
+    @property
+    def made_from(self) -> tuple[Input, ...]:
+        """Everything that it was made from, with its terms; what is not known is named too. Empty for an untrained one."""
+        unnamed = self.corpus_sha256 and not self.inputs
+        corpus = (Input(name="pretraining corpus", licence=UNKNOWN),) if unnamed else self.inputs
+        return joined(corpus, imported(self.licence))
 
 
 class QkvLinear(nn.Linear):

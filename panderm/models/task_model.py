@@ -19,6 +19,7 @@ from panderm.catalog.table import Protocol
 from panderm.core.config import FrozenConfig, added
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_bytes, sha256_file, write_json, writing
+from panderm.core.terms import UNKNOWN, Input, imported, joined
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.encoder import Encoder, EncoderConfig, load_encoder
 from panderm.models.heads import FineTunedNetwork, LinearHead
@@ -44,6 +45,7 @@ class ModelCard(FrozenConfig):
         split_sha256: of the ``split.parquet`` it was fitted on.
         config: the stage's configuration as used.
         licence: terms that came with the encoder's weights (``EncoderCard.licence``) and hold for this model too.
+        inputs: everything that it was made from, with its terms: the encoder's inputs and the task's own data.
     """
 
     task: str
@@ -58,6 +60,12 @@ class ModelCard(FrozenConfig):
     split_sha256: str
     config: dict[str, Any]
     licence: str = added("")
+    inputs: tuple[Input, ...] = added(())
+
+    @property
+    def made_from(self) -> tuple[Input, ...]:
+        """The inputs; of an imported or older model its licence, and that the rest is not known."""
+        return self.inputs or joined(imported(self.licence), (Input(name="training data", licence=UNKNOWN),))
 
     @property
     def preprocessing_sha256(self) -> str:

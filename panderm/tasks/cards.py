@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panderm.catalog import Benchmark
+from panderm.catalog.terms import dataset_input
 from panderm.core.files import sha256_file
+from panderm.core.layout import benchmark_dataset
+from panderm.core.terms import joined
 from panderm.tasks.kinds import Fitted
 from panderm.tasks.rows import Rows
 
@@ -15,8 +18,19 @@ if TYPE_CHECKING:
     from panderm.models.task_model import ModelCard
 
 
-def write_card(task: Benchmark, rows: Rows, encoder: EncoderCard, fitted: Fitted, folder: Path) -> ModelCard:
-    """Write ``model.json`` beside the weights that ``fitted`` names, and return it."""
+def write_card(
+    task: Benchmark, rows: Rows, encoder: EncoderCard, fitted: Fitted, folder: Path, data: Path | None = None
+) -> ModelCard:
+    """Write ``model.json`` beside the weights that ``fitted`` names, and return it.
+
+    Args:
+        task: the benchmark.
+        rows: its split.
+        encoder: what the model stands on or started from.
+        fitted: what ``fit`` left in the folder.
+        folder: the model folder.
+        data: the published datasets, which say under which terms the task's own data are; None takes the catalogue's word.
+    """
     from panderm.models.task_model import ModelCard, save_card
 
     card = ModelCard(
@@ -32,6 +46,12 @@ def write_card(task: Benchmark, rows: Rows, encoder: EncoderCard, fitted: Fitted
         split_sha256=rows.sha256,
         config=fitted.settings,
         licence=encoder.licence,
+        inputs=joined(encoder.made_from, (dataset_input(benchmark_dataset(task.key), data, _learnt_from(task, rows)),)),
     )
     save_card(folder, card)
     return card
+
+
+def _learnt_from(task: Benchmark, rows: Rows) -> int:
+    """Return how many images the model has seen: all but the test split's; of a task judged out of fold, all."""
+    return len(rows.frame) if task.folds else int((rows.frame["split"] != "test").sum())

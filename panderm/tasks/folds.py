@@ -44,7 +44,7 @@ def fit_folds(recipe: diagnosis.Recipe, given: Given, folder: Path) -> Fitted:
         part = _given_fold(given, fold)
         given.say(f"fold {fold + 1} of {given.task.folds}")
         fitted = diagnosis.fit(recipe, part, home)
-        write_card(given.task, given.rows, card, fitted, home)
+        write_card(given.task, given.rows, card, fitted, home, given.data)
         told.append({name: value for name, value in fitted.values.items() if name != "history"})
     shutil.rmtree(given.work / "splits", ignore_errors=True)
     (folder / "fold_0" / "curves.png").replace(folder / "curves.png")

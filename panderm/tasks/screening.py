@@ -65,7 +65,7 @@ def fit(recipe: Recipe, given: Given, folder: Path) -> Fitted:
 
     (folder / RISK).mkdir()
     fitted = diagnosis.fit(recipe.risk, given, folder / RISK)
-    write_card(given.task, given.rows, load_card(given.encoder), fitted, folder / RISK)
+    write_card(given.task, given.rows, load_card(given.encoder), fitted, folder / RISK, given.data)
     (folder / RISK / "curves.png").replace(folder / "curves.png")
     trees, encoding, told = _grow(recipe.screening, given)
     save_trees(folder / TREES_NAME, trees, encoding.model_dump(mode="json"))
