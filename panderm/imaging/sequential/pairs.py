@@ -12,6 +12,7 @@ Pairing = Literal["consecutive", "first_and_last"]
 MALIGNANT_CHANGE = "malignant_change"
 """Attribute of a delivery that says whether a change was a malignant one."""
 
+_DATE = r"^(\d{4}-\d{2}-\d{2})(?:[T ].*)?$"
 _PLACE = ("image_id", "shard", "offset", "nbytes", "stored_sha256")
 _KEPT = ("group", "fold", "label", "target", "lesion_id", "age", "sex", "site", "skin_type")
 
@@ -28,6 +29,37 @@ class Sequences(NamedTuple):
     left_out: dict[str, int]
 
 
+def time_points(rows: pd.DataFrame) -> pd.Series:
+    """Return when each image was taken as a number that grows within its lesion; NaN where nobody can say, or of what.
+
+    A visit is a finite number (its rank, days, ...) or a date, year first (``2019-03-01``; a time of day does not count), which
+    becomes its day. A lesion with visits of both kinds cannot be put in order, so it has none.
+
+    Args:
+        rows: columns ``lesion_id, visit`` (text).
+    """
+    number = pd.to_numeric(rows["visit"], errors="coerce").astype("float64")
+    number = number.where(np.isfinite(number))
+    text = rows["visit"].astype("string").str.strip().str.extract(_DATE, expand=False)
+    day = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
+    days = (day - pd.Timestamp(0)).dt.days.astype("float64")
+    lesion = rows["lesion_id"]
+    mixed = number.notna().groupby(lesion).transform("any") & days.notna().groupby(lesion).transform("any")
+    return number.fillna(days).where(lesion.notna() & ~mixed.fillna(False).astype(bool))
+
+
+def first_of_each_time(rows: pd.DataFrame, time: pd.Series) -> pd.Series:
+    """Return which rows count: of several images of a lesion at one time point the first by name.
+
+    Args:
+        rows: columns ``image_id, lesion_id``.
+        time: of :func:`time_points`, not NaN.
+    """
+    ordered = rows.assign(_time=time).sort_values(["lesion_id", "_time", "image_id"], kind="stable")
+    counts: pd.Series = ~ordered.duplicated(["lesion_id", "_time"])
+    return counts.reindex(rows.index)
+
+
 def sequences(rows: pd.DataFrame, classes: tuple[str, ...]) -> Sequences:
     """Return the images of lesions with two or more time points.
 
@@ -35,17 +67,17 @@ def sequences(rows: pd.DataFrame, classes: tuple[str, ...]) -> Sequences:
     images of a lesion at one time point the first by name counts.
 
     Args:
-        rows: columns ``image_id, lesion_id, visit`` (a number, as text), ``label``.
+        rows: columns ``image_id, lesion_id, visit`` (see :func:`time_points`), ``label``.
         classes: the task's labels.
     """
-    time = pd.to_numeric(rows["visit"], errors="coerce")
-    placed = rows[rows["lesion_id"].notna() & time.notna()].assign(_time=time)
+    time = time_points(rows)
+    placed = rows[time.notna()].assign(_time=time)
     ordered = placed.sort_values(["lesion_id", "_time", "image_id"], kind="stable")
     first = ~ordered.duplicated("lesion_id")
     known = ordered["label"].where(ordered["label"].isin(classes))
     known = known.where(~first | known.notna(), known.groupby(ordered["lesion_id"]).shift(-1))
     labelled = ordered.assign(label=known)[known.notna()]
-    single_time = labelled[~labelled.duplicated(["lesion_id", "_time"])]
+    single_time = labelled[first_of_each_time(labelled, labelled["_time"])]
     several = single_time[single_time.groupby("lesion_id")["image_id"].transform("size") > 1]
     left_out = {
         "without_time_point": len(rows) - len(placed),
@@ -66,7 +98,7 @@ def pairs_of(rows: pd.DataFrame, pairing: Pairing = "consecutive") -> pd.DataFra
         rows: columns of a split; lesions with a single image make no pair.
         pairing: each image with the one before it, or the last image of a lesion with the first alone.
     """
-    ordered = rows.assign(_time=pd.to_numeric(rows["visit"])).sort_values(["lesion_id", "_time", "image_id"], kind="stable")
+    ordered = rows.assign(_time=time_points(rows)).sort_values(["lesion_id", "_time", "image_id"], kind="stable")
     lesion = ordered.groupby("lesion_id")
     place = lesion.cumcount()
     if pairing == "consecutive":
