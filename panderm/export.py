@@ -90,10 +90,10 @@ def run(
         Refused: no passing verdict for exactly these files, or parity out of tolerance.
     """
     from panderm.models.task_model import load_task_model
-    from panderm.tasks.kinds import kind_of
+    from panderm.tasks.kinds import exported
 
-    if not kind_of(task).EXPORTED:
-        raise Refused(f"{task.key} is of kind {task.kind}, which is judged but not served; its verdict is its end")
+    if not exported(task):
+        raise Refused(f"{task.key} is judged but not served; its verdict is its end")
     passed = _require_pass(task, split, model, evaluation, verdict)
     loaded = load_task_model(model, encoder)
     with building_folder(out) as aside:

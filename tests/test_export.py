@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from panderm import export, release
+from panderm import evaluate, export, finetune, gate, release
 from panderm.catalog import Benchmark, benchmark
 from panderm.core.errors import ConfigError, InputError, Refused
 from panderm.core.files import read_json, sha256_file, write_json
@@ -31,6 +32,7 @@ from panderm.models.encoder import EncoderCard, EncoderConfig, build_untrained_e
 from panderm.models.heads import FineTunedNetwork, LinearHead
 from panderm.serving import bundle as bundles
 from panderm.serving.runner import BundleRunner
+from panderm.training import finetune_worker
 
 SPEC = Preprocessing(size=32, resize=36)
 ARCHITECTURE = EncoderConfig(image_size=32, patch_size=16, width=16, depth=1, heads=2)
@@ -250,6 +252,40 @@ def test_export__bundle_says_what_it_is_and_keeps_the_way_back(make_place: MakeP
     with pytest.raises(Refused, match=r"differ from torch by \S+ in a probability, and 1e-12 is allowed"):
         place.export(CONFIG.model_copy(update={"tolerance": 1e-12}))
     assert bundles.load_bundle(place.bundle) == bundle, "refused parity must leave the former bundle"
+
+
+@pytest.mark.slow
+def test_export__tbp_risk_goes_from_fitting_to_release_and_back_as_champion(
+    make_task_world: Callable[..., SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The risk head is a classifier of another kind's module: every stage takes it as it takes a diagnosis."""
+    world = make_task_world("tbp_risk", images=300)
+    monkeypatch.setattr("panderm.tasks.fine_tuning.launch", lambda *given: finetune_worker.run(given[1]))
+    model, evaluation, verdict, bundle = (world.root / name for name in ("model", "evaluation", "verdict", "bundle"))
+    tuned = {"epochs": 3, "warmup_epochs": 0, "batch": 12, "learning_rate": 3e-3}
+    finetune.run(
+        finetune.Config.parse({"fine_tuning": tuned}),
+        *(world.task, world.split, world.data, world.encoder, world.features, model),
+        on_line=[].append,
+    )
+    repository = world.root / "triton_repo"
+    given = (world.task, world.split, world.data, world.encoder, model, world.features)
+    evaluate.run(evaluate.Config(replicates=100), *given, None, evaluation)
+    assert gate.run(gate.Config(), world.task, evaluation, model, verdict).values["outcome"] == "pass"
+    folders = (world.split, world.data, model, world.encoder, evaluation, verdict, world.features, bundle)
+    export.run(CONFIG, world.task, *folders)
+    assert release.run(release.Config(), world.task, bundle, repository).values["serving"] == 1
+    assert bundles.load_bundle(bundle).graphs == ("network.onnx",)
+    champion = release.champion(world.task, repository)
+    evaluate.run(evaluate.Config(replicates=100), *given, champion, evaluation)
+    ours, served = (pd.read_parquet(evaluation / f"{name}predictions.parquet") for name in ("", "champion_"))
+    np.testing.assert_allclose(ours[["p_0", "p_1"]], served[["p_0", "p_1"]], atol=1e-4)
+    assert gate.run(gate.Config(), world.task, evaluation, model, verdict).values["outcome"] == "pass"
+
+
+def test_export__screening_is_judged_but_not_served(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="tbp_screening is judged but not served; its verdict is its end"):
+        export.run(CONFIG, benchmark("tbp_screening"), *[tmp_path] * 7, tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("outcome", ["fail", "insufficient_evidence"])

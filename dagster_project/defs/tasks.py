@@ -103,10 +103,10 @@ def gate(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> dg.Ass
 def bundle(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg.MaterializeResult[None]]:
     """ONNX with the normalisation inside and measured parity; refused without a passing verdict for this very model."""
     from panderm import export
-    from panderm.tasks.kinds import kind_of
+    from panderm.tasks.kinds import exported
 
     layout, key = workspace.layout, context.partition_key
-    if not kind_of(benchmark(key)).EXPORTED:
+    if not exported(benchmark(key)):
         context.log.info("%s is judged, not served: it ends with its verdict", key)
         return
     with plainly():

@@ -15,6 +15,7 @@ A kind is a module of this room with these verbs, named as in the catalogue's ``
 ``EXPORTED``   whether a passed model can be served: if not, it ends with its verdict
 =============  ==================================================================================================
 
+A kind of which only some tasks are served says which in ``exported``, in the place of ``EXPORTED``.
 A kind whose predictions count something else than the task's classes says so in ``judged_classes``.
 A kind's module imports torch and other heavy packages inside its functions only, since stages read its recipe at once.
 """
@@ -176,6 +177,13 @@ def judged_classes(task: Benchmark) -> tuple[str, ...]:
     """Return what ``target`` of a task's predictions counts, by index: its classes, unless its kind says otherwise."""
     own = getattr(kind_of(task), "judged_classes", None)
     return cast("tuple[str, ...]", own(task)) if own is not None else task.classes
+
+
+def exported(task: Benchmark) -> bool:
+    """Return whether a passed model of the task can be served: what its kind says, unless that hangs on the task."""
+    kind = kind_of(task)
+    own = getattr(kind, "exported", None)
+    return cast("bool", own(task)) if own is not None else kind.EXPORTED
 
 
 def kind_of(task: Benchmark) -> Kind:

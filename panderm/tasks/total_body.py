@@ -2,7 +2,8 @@
 
 Two tasks on the same tiles, both after the paper's filter on the device's own fields: ``tbp_risk``, a classifier of high
 (sent to dermoscopy) against low risk, and ``tbp_screening``, the union of three arms against malignancy
-(:mod:`panderm.tasks.screening`). Judged, not served: what a clinic would ask is the union, and that needs the measurements.
+(:mod:`panderm.tasks.screening`). The classifier is served like any other; a screening is judged, not served, as two of its arms
+need the measurements beside the tile and the patient's other lesions.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from panderm.tasks.measurements import REGION
 from panderm.tasks.screening import Recipe
 from panderm.tasks.tiles import passing
 
-EXPORTED = False
 _EXPLAINED = 1000  # lesions in the picture of importance: all malignant ones, and a seeded draw of the others
 
 
 def _screens(task: Benchmark) -> bool:
     return task.protocol == "screening_union"
+
+
+def exported(task: Benchmark) -> bool:
+    """Return whether a model can be served: the risk head can, which asks for the tile alone."""
+    return not _screens(task)
 
 
 def judged_classes(task: Benchmark) -> tuple[str, ...]:

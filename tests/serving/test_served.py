@@ -34,11 +34,14 @@ def do_release(bundle: Path, repository: Path, task: str = "ham10000") -> int:
     return version
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["encoder_and_head", "network"])
+@pytest.mark.parametrize(
+    ("task", "whole"),
+    [("ham10000", False), ("isic2024", True), ("tbp_risk", True)],
+    ids=["encoder_and_head", "network", "network_of_the_risk_head"],
+)
 def test_answer__is_the_librarys(
-    triton: RunningServer, repository: Path, make_bundle: MakeBundle, image_file: ImageFile, whole: bool
+    triton: RunningServer, repository: Path, make_bundle: MakeBundle, image_file: ImageFile, task: str, whole: bool
 ) -> None:
-    task = "isic2024" if whole else "ham10000"
     bundle = make_bundle(task, seed=1, whole=whole, against=repository)
     version = do_release(bundle, repository, task)
     library = BundleRunner(bundle, threads=1)

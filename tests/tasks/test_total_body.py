@@ -23,7 +23,7 @@ from panderm.models.heads import FineTunedNetwork
 from panderm.models.task_model import WEIGHTS, load_task_model, save_weights
 from panderm.tasks import screening, screening_figures, total_body
 from panderm.tasks.cards import write_card
-from panderm.tasks.kinds import Fitted, Given
+from panderm.tasks.kinds import Fitted, Given, exported
 from panderm.tasks.measurements import NUMBERS
 from panderm.training.finetune_recipe import LinearProbeRecipe
 
@@ -175,6 +175,12 @@ def test_prepare__screening_needs_pathology_and_risk_does_not() -> None:
     assert list(total_body.prepare(RISK, manifest(None), pd.DataFrame()).rows["stratum"]) == ["low", "high"]
     with pytest.raises(InputError, match="tbp_screening: image c does not say whether it is malignant"):
         total_body.prepare(SCREENING, manifest(None), pd.DataFrame())
+
+
+def test_exported__the_risk_head_is_served_and_the_screening_is_not() -> None:
+    assert {task.key: exported(task) for task in (RISK, SCREENING)} == {"tbp_risk": True, "tbp_screening": False}
+    assert exported(benchmark("ham10000"))
+    assert not exported(benchmark("isic2018_seg"))
 
 
 def test_recipe__the_risk_head_is_fine_tuned_unless_asked_otherwise() -> None:
