@@ -16,6 +16,7 @@ from panderm.training.change_recipe import ChangeRecipe
 from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
 from panderm.training.recipe import preset
 from panderm.training.segmentation_recipe import SegmentationRecipe
+from panderm.training.slides_recipe import SlidesRecipe
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "paper_to_code.md").read_text()
@@ -34,6 +35,7 @@ def recipes() -> dict[str, Any]:
         "segmentation": SegmentationRecipe(),
         "total_body": ScreeningRecipe(),
         "change": ChangeRecipe(),
+        "slides": SlidesRecipe(),
     }
 
 
