@@ -90,6 +90,8 @@ def run(
         Refused: no passing verdict for exactly these files, or parity out of tolerance.
     """
     from panderm.models.task_model import load_task_model
+    from panderm.serving import model_card
+    from panderm.serving.card_facts import gather_facts
     from panderm.tasks.kinds import exported
 
     if not exported(task):
@@ -102,6 +104,9 @@ def run(
         _copy_evidence(loaded.card, evaluation, verdict, aside)
         bundle = _card(config, loaded, graph, parity, passed, aside)
         bundle = bundle.model_copy(update={"provenance": _provenance(split, encoder, model, evaluation)})
+        told = model_card.as_markdown(gather_facts(task, bundle, passed, split, data, model, encoder, evaluation))
+        write_text(aside / bundles.MODEL_CARD, told)
+        bundle = bundle.model_copy(update={"files": bundles.hash_files(aside)})
         bundle.save(aside)
         record = _record(config, bundle, sha256_file(aside / bundles.BUNDLE_NAME))
         record.save(aside)
@@ -256,6 +261,7 @@ def _card(config: Config, model: TaskModel, graph: Graph, parity: Parity, verdic
         parity=parity,
         provenance={},
         files=bundles.hash_files(folder),
+        inputs=model.card.made_from,
     )
 
 

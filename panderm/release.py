@@ -16,6 +16,7 @@ from panderm.core.errors import InputError, Refused, ServerError
 from panderm.core.files import recover_folder
 from panderm.core.layout import Layout
 from panderm.core.record import Record
+from panderm.core.terms import Input, sentence
 from panderm.evaluation.verdict import load_verdict
 from panderm.serving import assemble, control, model_configs, server
 from panderm.serving import bundle as bundles
@@ -195,6 +196,7 @@ def _record(config: Config | None, task: str, repository: Path, version: int, se
             "serving": serving,
             "new": made,
             "note": note,
+            "terms": sentence(tuple(Input.parse(one, where=repo.RELEASE) for one in facts.get("inputs", ()))),
             "components": facts["components"],
             "metric": facts["metric"],
         },

@@ -44,6 +44,7 @@ def test_release__first_version_serves_with_its_chain(make_bundle: MakeBundle, r
     for name in ("model_sha256", "encoder_sha256", "split_sha256", "verdict_sha256", "report_sha256"):
         assert facts[name] == getattr(card, name)
     assert (repository / "ham10000" / "1" / "labels.txt").read_text().split() == list(TASK.classes)
+    assert "not recorded" in str(values["terms"]), "a bundle that names no inputs is never taken for free"
 
 
 def test_release__component_is_named_by_content_and_shared(make_bundle: MakeBundle, repository: Path) -> None:

@@ -9,6 +9,13 @@ SUBGROUPS = ("sex", "age", "site", "skin_type")
 
 _AGE_GROUPS = {"under 40": 40.0, "40 to 59": 60.0, "60 and over": float("inf")}
 
+LEVELS: dict[str, tuple[str, ...]] = {
+    "sex": ("female", "male"),
+    "age": tuple(_AGE_GROUPS),
+    "skin_type": ("I", "II", "III", "IV", "V", "VI"),
+}
+"""What a subgroup may be, where that is a closed list; sites are whatever is delivered."""
+
 
 def subgroup(predictions: pd.DataFrame, column: str) -> pd.Series:
     """Return each row's subgroup as text, null where unknown; ages in years become three groups."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from panderm.core.files import sha256_file, write_json, write_text
+from panderm.core.terms import sentence
 from panderm.imaging import preprocessing
 from panderm.serving import bundle as bundles
+from panderm.serving import model_card
 from panderm.serving import model_configs as configs
 from panderm.serving import repository as repo
 from panderm.serving.bundle import Bundle
@@ -70,8 +72,8 @@ def _wanted(batching: Batching, bundle: Bundle) -> dict[str, tuple[str, ModelCon
 def add_version(batching: Batching, bundle: Bundle, parts: Parts, folder: Path, repository: Path) -> int:
     """Add the task's next version folder and return its number; it does not serve yet.
 
-    The folder holds its own ``config.pbtxt``, ``labels.txt``, ``release.json``, and ``bundle/``, a copy of the bundle
-    (graphs as second names of the components' files) that evaluation reads as the champion.
+    The folder holds its own ``config.pbtxt``, ``labels.txt``, ``release.json``, ``MODEL_CARD.md``, and ``bundle/``, a copy
+    of the bundle (graphs as second names of the components' files) that evaluation reads as the champion.
     """
 
     def fill(target: Path, version: int) -> None:
@@ -79,6 +81,9 @@ def add_version(batching: Batching, bundle: Bundle, parts: Parts, folder: Path, 
         write_text(target / repo.CONFIG, configs.to_pbtxt(_ensemble(batching, bundle, parts, facts)))
         write_text(target / bundles.LABELS, "\n".join(bundle.classes) + "\n")
         write_json(target / repo.RELEASE, facts)
+        if bundles.MODEL_CARD in bundle.files:  # bundles older than cards have none
+            told = (folder / bundles.MODEL_CARD).read_text()
+            write_text(target / bundles.MODEL_CARD, model_card.of_version(told, version, facts["bundle_sha256"]))
         copy = target / repo.BUNDLE_FOLDER
         copy.mkdir()
         for name in (*bundle.files, bundles.BUNDLE_NAME):
@@ -93,6 +98,7 @@ def add_version(batching: Batching, bundle: Bundle, parts: Parts, folder: Path, 
 def _ensemble(batching: Batching, bundle: Bundle, parts: Parts, facts: dict[str, Any]) -> ModelConfig:
     told = {name: str(facts[name]) for name in ("version", "bundle_sha256", "model_sha256", "encoder_sha256")}
     told["labels"] = json.dumps(bundle.classes)
+    told["terms"] = sentence(bundle.inputs)
     return configs.ensemble(
         bundle.task, facts["version"], list(parts.names), classes=len(bundle.classes), batching=batching, facts=told
     )

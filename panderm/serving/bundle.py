@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from panderm.core.config import FrozenConfig
+from panderm.core.config import FrozenConfig, added
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import read_json, sha256_file, write_json
 from panderm.core.record import RECORD_NAME
+from panderm.core.terms import Input
 from panderm.evaluation.verdict import VERDICT_NAME, Verdict, load_verdict
 from panderm.imaging.preprocessing import Preprocessing
 
 BUNDLE_NAME = "bundle.json"
 ENCODER, HEAD, NETWORK = "encoder.onnx", "head.onnx", "network.onnx"
-LABELS, PREPROCESSING = "labels.txt", "preprocessing.json"
+LABELS, PREPROCESSING, MODEL_CARD = "labels.txt", "preprocessing.json", "MODEL_CARD.md"
 VERDICT, REPORT, PREDICTIONS = VERDICT_NAME, "report.json", "predictions.parquet"
 Graph = Literal["encoder_and_head", "network"]
 InputType = Literal["uint8", "float32"]
@@ -66,6 +67,7 @@ class Bundle(FrozenConfig):
         parity: torch against ONNX Runtime.
         provenance: hashes that the records of the earlier stages carry, by stage.
         files: sha256 of every other file of the folder, by name.
+        inputs: everything that the model was made from, with its terms; empty if that was not recorded.
     """
 
     task: str
@@ -86,6 +88,7 @@ class Bundle(FrozenConfig):
     parity: Parity
     provenance: dict[str, dict[str, str]]
     files: dict[str, str]
+    inputs: tuple[Input, ...] = added(())
 
     def save(self, folder: Path) -> None:
         """Write ``bundle.json`` into ``folder``."""
