@@ -22,7 +22,7 @@ from panderm.evaluation.bootstrap import Statistic, auroc_statistic
 from panderm.imaging.sequential.pairs import MALIGNANT_CHANGE, pairs_of, sequences
 from panderm.tasks import diagnosis
 from panderm.tasks.folds import FOLDS_NAME, check_folds
-from panderm.tasks.kinds import Fitted, Given, Prepared
+from panderm.tasks.kinds import Counted, Fitted, Given, Prepared
 from panderm.tasks.rows import SPLIT_NAME
 from panderm.training.change_recipe import ChangeRecipe as Recipe
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from panderm.models.task_model import ModelCard
 
 EXPORTED = False
+COUNTED = Counted("pairs")
 primary, class_score = diagnosis.primary, diagnosis.class_score
 _SHOWN = 3  # pairs at either end of the picture
 
@@ -224,7 +225,9 @@ def details(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
         value = primary(task, mine)(np.ones(len(mine))) if len(mine) else math.nan
         by_fold.append(None if math.isnan(value) else float(value))
     known = [value for value in by_fold if value is not None]
-    over = kfold_interval(known)._asdict() if len(known) > 1 else None
-    told = {"metric": task.metric, "by_fold": by_fold, "over_folds": over}
+    told: dict[str, Any] = {task.metric: by_fold}
+    if len(known) > 1:
+        over = kfold_interval(known)
+        told |= {"mean": over.mean, "low": over.low, "high": over.high}
     pairs = {"pairs": len(predictions), "registered": int(predictions["registered"].sum())}
     return {"folds": told, "pairs": pairs, **diagnosis.details(task, predictions)}

@@ -16,7 +16,8 @@ A kind is a module of this room with these verbs, named as in the catalogue's ``
 =============  ==================================================================================================
 
 A kind of which only some tasks are served says which in ``exported``, in the place of ``EXPORTED``.
-A kind whose predictions count something else than the task's classes says so in ``judged_classes``.
+A kind whose predictions count something else than the task's classes says so in ``judged_classes``, and one whose cases are
+not images in ``COUNTED``.
 A kind's module imports torch and other heavy packages inside its functions only, since stages read its recipe at once.
 """
 
@@ -122,6 +123,18 @@ class Prepared(NamedTuple):
     left_out: dict[str, int]
 
 
+class Counted(NamedTuple):
+    """What the two numbers of a figure count, in words: its n and its groups.
+
+    Attributes:
+        cases: rows of the predictions table.
+        groups: what stays together in folds and replicates.
+    """
+
+    cases: str = "images"
+    groups: str = "patients or lesions"
+
+
 class Kind(Protocol):
     """The verbs of a kind; see the module's text."""
 
@@ -184,6 +197,15 @@ def exported(task: Benchmark) -> bool:
     kind = kind_of(task)
     own = getattr(kind, "exported", None)
     return cast("bool", own(task)) if own is not None else kind.EXPORTED
+
+
+def counted(task: Benchmark) -> Counted:
+    """Return what n and groups of a task's figures count: images, unless its kind says otherwise.
+
+    Raises:
+        InputError: this version cannot run its kind.
+    """
+    return cast("Counted", getattr(kind_of(task), "COUNTED", Counted()))
 
 
 def kind_of(task: Benchmark) -> Kind:

@@ -22,9 +22,10 @@ from panderm.evaluation.kfold import told_by_fold
 from panderm.evaluation.survival import check_times
 from panderm.tasks import diagnosis
 from panderm.tasks.attributes import attributes, numbers
-from panderm.tasks.kinds import Fitted, Given, Prepared
+from panderm.tasks.kinds import Counted, Fitted, Given, Prepared
 
 EXPORTED = False
+COUNTED = Counted("images", "patients")
 ANY, GROUPS = "metastasis", "groups"
 PROBES_NAME = "probes.json"
 TIME, EVENT = "rfi_months", "recurrence"

@@ -16,6 +16,7 @@ import pyarrow as pa
 from panderm.catalog import Benchmark
 from panderm.core.errors import InputError
 from panderm.evaluation.bootstrap import Statistic
+from panderm.evaluation.kfold import told_by_fold
 from panderm.tasks import diagnosis
 from panderm.tasks.kinds import Fitted, Given, Prepared
 
@@ -84,13 +85,16 @@ def first_calls(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def details(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
-    """Return how many melanomas were called at their first image, at any, and never."""
+    """Return at which image melanomas were first called, and the AUROC of each fold with the paper's interval over folds."""
     first = first_calls(predictions)
-    called = first["first"].notna()
+    called, longest = first["first"].notna(), max(first["images"], default=0)
     told = {
+        "sequences": int(predictions["sequence"].nunique()),
         "melanomas": len(first),
+        "first_called_at": np.bincount(first.loc[called, "first"].astype(int), minlength=longest + 1)[1:].tolist(),
         "called_at_first_image": int((first["first"] == 1).sum()),
         "called_at_some_image": int(called.sum()),
         "median_image_of_first_call": float(np.median(first.loc[called, "first"].astype(float))) if called.any() else None,
     }
-    return {"first_correct": told, **diagnosis.details(task, predictions)}
+    folds = told_by_fold(predictions, task.metric, lambda part: primary(task, part))
+    return {"first_correct": told, "folds": folds, **diagnosis.details(task, predictions)}

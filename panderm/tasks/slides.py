@@ -22,7 +22,7 @@ from panderm.evaluation.bootstrap import Statistic
 from panderm.evaluation.kfold import mean_over_folds, told_by_fold
 from panderm.tasks import diagnosis
 from panderm.tasks.folds import FOLDS_NAME, check_folds
-from panderm.tasks.kinds import Fitted, Given, Prepared
+from panderm.tasks.kinds import Counted, Fitted, Given, Prepared
 from panderm.tasks.rows import SPLIT_NAME
 from panderm.training.slides_recipe import SlidesRecipe as Recipe
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from panderm.models.abmil import GatedAttention
 
 EXPORTED = False
+COUNTED = Counted("slides", "cases")
 _PLACE = ("x", "y")
 class_score = diagnosis.class_score
 

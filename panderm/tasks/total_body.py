@@ -20,11 +20,12 @@ from panderm.catalog import Benchmark
 from panderm.evaluation.bootstrap import Statistic
 from panderm.tasks import diagnosis, screening, screening_figures
 from panderm.tasks.attributes import numbers
-from panderm.tasks.kinds import Fitted, Given, Prepared
+from panderm.tasks.kinds import Counted, Fitted, Given, Prepared
 from panderm.tasks.measurements import REGION
 from panderm.tasks.screening import Recipe
 from panderm.tasks.tiles import passing
 
+COUNTED = Counted("lesions", "patients")
 _EXPLAINED = 1000  # lesions in the picture of importance: all malignant ones, and a seeded draw of the others
 
 

@@ -92,8 +92,8 @@ def test_fit__finds_changes_in_a_process_of_its_own_and_is_judged_out_of_fold(gi
     report = json.loads((evaluation / "report.json").read_text())
     assert report["value"] > 0.9, "discs that double were not told from those that stay"
     assert report["n"] == 24
-    assert len(report["folds"]["by_fold"]) == 3
-    assert report["folds"]["over_folds"]["folds"] == 3
+    assert len(report["folds"]["auroc"]) == 3
+    assert report["folds"]["low"] <= report["folds"]["mean"] <= report["folds"]["high"]
     assert "auroc_malignant_change" in report["others"]
     assert {"pairs.png", "roc.png", "confusion.png"} <= {path.name for path in evaluation.iterdir()}
     table = pd.read_parquet(evaluation / "predictions.parquet")
@@ -206,5 +206,5 @@ def test_details__a_fold_of_one_class_has_no_figure_and_the_others_still_do() ->
     frame = predictions([None] * 18)
     frame.loc[frame["fold"] == 2, "target"] = 0
     told = change.details(TASK, frame)["folds"]
-    assert told["by_fold"][2] is None
-    assert told["over_folds"]["folds"] == 2
+    assert told["auroc"][2] is None
+    assert told["mean"] == pytest.approx(sum(told["auroc"][:2]) / 2)

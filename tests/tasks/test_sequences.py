@@ -60,8 +60,14 @@ def test_fit__out_of_fold_probabilities_find_the_malignant_ones(
     predictions = sequences.predict(given, folder)
     assert len(predictions) == 72
     assert sequences.primary(TASK, predictions)(np.ones(72)) > 0.8
-    told = sequences.details(TASK, predictions)["first_correct"]
-    assert told["melanomas"] == 12
+    details = sequences.details(TASK, predictions)
+    assert len(details["folds"]["auroc"]) == 4
+    assert details["folds"]["low"] <= details["folds"]["mean"] <= details["folds"]["high"]
+    told = details["first_correct"]
+    assert (told["sequences"], told["melanomas"]) == (24, 12)
+    assert len(told["first_called_at"]) == 3
+    assert told["first_called_at"][0] == told["called_at_first_image"]
+    assert sum(told["first_called_at"]) == told["called_at_some_image"]
     assert told["called_at_first_image"] <= told["called_at_some_image"] <= 12
     (tmp_path / "pictures").mkdir()
     sequences.draw(tmp_path / "pictures", given, folder, predictions)
