@@ -1,7 +1,7 @@
 """All 28 benchmarks on one table: what was judged, on what data, with which verdict, and what the paper states.
 
-A figure of the paper stands beside ours only where the judged images are real: beside those of a synthetic twin it would
-invite a comparison that means nothing.
+Each figure of the paper stands beside the same figure of ours, and only where the judged images are real: beside those of a
+synthetic twin it would invite a comparison that means nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,29 @@ from panderm.catalog import BENCHMARKS, Benchmark
 from panderm.core.files import read_json, sha256_file
 from panderm.core.layout import Layout, benchmark_dataset
 from panderm.core.record import RECORD_NAME, Record
+from panderm.reporting.details import own_figures
+from panderm.reporting.table import Table
+from panderm.reporting.words import NONE, with_interval, words, written
+from panderm.tasks.kinds import counted
 
 NAME = "benchmarks.md"
 SYNTHETIC = "synthetic twin"
+
+
+class Beside(NamedTuple):
+    """A figure of the paper beside ours, as text.
+
+    Attributes:
+        name: as the catalogue's ``reported`` has it.
+        words: what the figure is.
+        ours: our value with its interval; a dash where we have no such figure.
+        paper: the paper's value.
+    """
+
+    name: str
+    words: str
+    ours: str
+    paper: str
 
 
 class Row(NamedTuple):
@@ -39,21 +59,51 @@ class Row(NamedTuple):
     note: str
 
     @property
-    def paper(self) -> str:
-        """The paper's figures in words; empty where it states none, or ours is none on real data."""
+    def beside(self) -> list[Beside]:
+        """Every figure that the paper states beside ours; empty where it states none, or ours is none on real data."""
         if self.report is None or self.synthetic is not False:
-            return ""
-        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.task.reported.items())
+            return []
+        return [row for name, value in self.task.reported.items() for row in _held(name, value, self.report)]
+
+    @property
+    def paper(self) -> str:
+        """The paper's value of the primary metric; empty as :attr:`beside` is."""
+        return next((row.paper for row in self.beside if row.name == self.metric), "")
+
+    @property
+    def further(self) -> list[Beside]:
+        """What of :attr:`beside` is not the primary metric."""
+        return [row for row in self.beside if row.name != self.metric]
+
+    @property
+    def metric(self) -> str:
+        """Name of the primary metric, the report's where there is one."""
+        return str(self.report["metric"]) if self.report else self.task.metric
+
+    @property
+    def n(self) -> str:
+        """How many cases were judged, and what a case is; empty unless judged."""
+        return f"{self.report['n']:,} {counted(self.task).cases}" if self.report else ""
 
     @property
     def figure(self) -> str:
         """Our value with its interval; empty unless judged."""
         if self.report is None:
             return ""
-        value, low, high = (self.report[name] for name in ("value", "low", "high"))
-        if value is None:
-            return "undefined"
-        return f"{value:.3f}" + (" (no interval)" if low is None or high is None else f" ({low:.3f} to {high:.3f})")
+        return with_interval(self.metric, *(self.report[name] for name in ("value", "low", "high")))
+
+
+def _held(name: str, value: float, report: dict[str, Any]) -> list[Beside]:
+    """Return a figure of the paper beside each of ours that may be the same."""
+    paper = written(name, value)
+    ours = [Beside(name, own.words, own.text, paper) for own in own_figures(report) if own.name == name]
+    return ours or [Beside(name, words(name), NONE, paper)]
+
+
+def beside_table(row: Row) -> Table | None:
+    """Return :attr:`Row.beside` as a table; None where there is nothing to hold against anything."""
+    cells = tuple((held.words, held.ours, held.paper) for held in row.beside)
+    return Table("Beside the paper", ("figure", "ours (95 % interval)", "paper"), cells) if cells else None
 
 
 def benchmark_rows(layout: Layout) -> list[Row]:
@@ -128,7 +178,7 @@ def _lines(rows: list[Row], details: str) -> Iterator[str]:
     judged = [row for row in rows if row.report]
     yield "# The 28 benchmarks"
     yield ""
-    yield f"{len(judged)} of {len(rows)} judged. Intervals are 95 %, over patients; n are test cases."
+    yield f"{len(judged)} of {len(rows)} judged. Intervals are 95 %, over patients; n are the cases judged."
     twins = sum(row.synthetic is True for row in judged)
     if twins:
         yield f"**{twins} of them on synthetic twins**: they show that the pipeline works, and say nothing about patients."
@@ -138,21 +188,26 @@ def _lines(rows: list[Row], details: str) -> Iterator[str]:
     for row in rows:
         task, report = row.task, row.report
         name = f"[{task.key}]({details}#task-{task.key})" if report else task.key
-        metric = (report["metric"] if report else task.metric).replace("_", " ")
         figure = "; ".join(filter(None, (row.figure or row.state, row.note)))
         cells = (
             str(task.number),
             name,
             task.modality,
             task.classes_stated,
-            str(report["n"]) if report else "-",
-            metric,
+            row.n or "-",
+            words(row.metric),
             figure,
             data_words(row),
             row.paper or "-",
             row.outcome.replace("_", " ") or "-",
         )
-        yield "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+        yield _line(*cells)
+        for more in row.further:
+            yield _line("", "", "", "", "", more.words, more.ours, "", more.paper, "")
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
 
 
 def data_words(row: Row) -> str:

@@ -14,7 +14,9 @@ from panderm.core.record import RECORD_NAME, Record
 from panderm.core.tables import MANIFEST, QUARANTINE, read_table
 from panderm.imaging.preprocessing import decode
 from panderm.imaging.shards import read_image_bytes
+from panderm.reporting.details import detail_tables
 from panderm.reporting.pictures import png_uri, thumbnail_uri
+from panderm.tasks.kinds import counted
 
 THUMBNAILS = 4  # pictures a dataset; enough to recognise it, small enough for one page
 
@@ -89,6 +91,8 @@ def _tasks(layout: Layout) -> Iterator[dict[str, Any]]:
         yield {
             "task": task,
             "report": report,
+            "counted": counted(task),
+            "tables": detail_tables(task, report),
             "verdict": (verdict := _optional_json(layout.verdict(task.key) / "verdict.json")),
             "floor": _floor(verdict),
             "rows": _metric_rows(evaluation / "metrics.parquet"),

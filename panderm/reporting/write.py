@@ -7,11 +7,12 @@ from typing import Any
 
 from panderm import __version__
 from panderm.core.files import write_text
-from panderm.core.layout import Layout, benchmark_dataset
+from panderm.core.layout import Layout
 from panderm.pipeline import STAGES
-from panderm.reporting.benchmarks import NAME, as_markdown, benchmark_rows, data_words
+from panderm.reporting.benchmarks import NAME, as_markdown, benchmark_rows, beside_table, data_words
 from panderm.reporting.gather import gather
 from panderm.reporting.pictures import thumbnail_uri
+from panderm.reporting.words import NONE, words, written
 
 
 def write_report(layout: Layout, answer: dict[str, Any] | None = None) -> Path:
@@ -35,16 +36,19 @@ def write_report(layout: Layout, answer: dict[str, Any] | None = None) -> Path:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "figure": _figure,
+        "written": lambda value, name: written(name, value),
+        "words": words,
         "percent": _percent,
         "short": lambda digest: str(digest or "")[:8],
-        "twin": benchmark_dataset,
     }
     contents = gather(layout)
     benchmarks = benchmark_rows(layout)
     page = environment.get_template("report.html").render(
         **contents,
         benchmarks=benchmarks,
+        of={row.task.key: row for row in benchmarks},
+        beside_table=beside_table,
+        dash=NONE,
         data_words=data_words,
         stages=STAGES,
         version=__version__,
@@ -70,10 +74,6 @@ def _with_picture(answer: dict[str, Any] | None) -> dict[str, Any] | None:
 def _synthetic(contents: dict[str, Any]) -> list[str]:
     """Return the datasets whose contract says that they are synthetic twins."""
     return [row["key"] for row in contents["datasets"] if (row["contract"] or {}).get("synthetic")]
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _percent(value: float) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def publish(layout: Layout, task: str, *, synthetic: bool) -> None:
     Record(stage="validate", values={"synthetic": synthetic}).save(home)
 
 
-def judge(layout: Layout, task: str, outcome: str = "pass", **changes: Any) -> None:
+def judge(layout: Layout, task: str, /, outcome: str = "pass", **changes: Any) -> None:
     """Leave what curate, evaluate and gate leave of a published task."""
     write_table(layout.split(task) / "split.parquet", pd.DataFrame({"image_id": []}), SPLIT)
     report = {"task": task, "metric": "auroc", "value": 0.9, "low": 0.8, "high": 0.95, "n": 70, "groups": 40}
@@ -68,8 +69,51 @@ def test_benchmark_rows__the_papers_figure_stands_beside_real_data_only(layout: 
     text = as_markdown(benchmark_rows(layout))
     assert ("0.983" in text) is not synthetic
     assert ("synthetic twin" in text) is synthetic
-    assert "| 70 | auroc | 0.900 (0.800 to 0.950) |" in text
+    assert "| 70 images | AUROC | 0.900 (0.800 to 0.950) |" in text
     assert "[nevus_count](index.html#task-nevus_count)" in text
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_benchmark_rows__each_figure_of_the_paper_stands_beside_the_same_of_ours(
+    layout: Layout, report_of: Callable[[str], dict[str, Any]], synthetic: bool
+) -> None:
+    for task in ("combinemel", "tbp_screening", "pad_ufes"):
+        publish(layout, task, synthetic=synthetic)
+        judge(layout, task, **report_of(task))
+    text = as_markdown(benchmark_rows(layout))
+    page = write_report(layout).read_text()
+    if synthetic:
+        assert "Beside the paper" not in page
+        assert all(stated not in text + page for stated in ("5.63", "3,498", "0.893", "over next best"))
+        return
+    survival, screening = report_of("combinemel")["survival"], report_of("tbp_screening")["screening"]
+    held = {row.words: row for row in row_of(layout, "combinemel").beside}
+    ratio = survival["cox"]["hazard_ratios"][0]["ratio"]
+    assert held["hazard ratio of score (0 to 1)"][2:] == (f"{ratio:.2f} ({held_ends(survival['cox'])})", "5.63")
+    assert held["AUC at 5 years"].ours.startswith(f"{survival['dynamic_auc'][1]['value']:.3f} (")
+    assert held["AUC at 5 years"].paper == "0.931"
+    assert row_of(layout, "tbp_screening").paper == "0.893"
+    recommended = row_of(layout, "tbp_screening").further[0]
+    assert (recommended.ours.split(" ")[0], recommended.paper) == (str(screening["arms"]["union"]["recommended"]), "3,498")
+    assert "| lesions recommended | " in text
+    assert "| points over next best | – |  | 9.0 |" in text, "a figure that we do not have is none of ours"
+    assert page.count("Beside the paper</h4>") == 3
+
+
+def held_ends(model: dict[str, Any]) -> str:
+    return " to ".join(f"{model['hazard_ratios'][0][end]:.2f}" for end in ("low", "high"))
+
+
+@pytest.mark.parametrize(("task", "n"), [("cptac_cm", "60 slides"), ("sddi2", "60 pairs"), ("tbp_screening", "60 lesions")])
+def test_write_report__counts_what_the_kind_judges(
+    layout: Layout, report_of: Callable[[str], dict[str, Any]], task: str, n: str
+) -> None:
+    publish(layout, task, synthetic=True)
+    judge(layout, task, **report_of(task))
+    page = write_report(layout).read_text()
+    assert row_of(layout, task).n == n
+    assert f"{n} of 30 " in page
+    assert f"| {n} |" in (layout.reports / "benchmarks.md").read_text()
 
 
 def test_benchmark_rows__data_without_a_figure_show_no_figure_of_the_paper(layout: Layout) -> None:

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from markupsafe import escape
 from PIL import Image
 
+from panderm.catalog import Benchmark
 from panderm.core.files import write_bytes, write_json, write_text
 from panderm.core.layout import Layout
 from panderm.core.record import Record
 from panderm.core.tables import MANIFEST, QUARANTINE, write_table
 from panderm.imaging.shards import ShardWriter
 from panderm.reporting import write_report
+from panderm.reporting.details import detail_tables
 
 
 def jpeg(colour: tuple[int, int, int] = (200, 120, 90)) -> bytes:
@@ -57,12 +62,32 @@ def layout(tmp_path: Path) -> Layout:
 
 def test_write_report__quotes_every_stage_and_needs_no_network(layout: Layout) -> None:
     page = write_report(layout).read_text()
-    for fragment in ("mym", "1 not an image", "Synthetic twins", "loss first: 0.900", "weighted f1 0.700", "0.600 to 0.800"):
+    for fragment in ("mym", "1 not an image", "Synthetic twins", "loss first: 0.900", "weighted F1 0.700", "0.600 to 0.800"):
         assert fragment in page, f"the report lacks {fragment!r}"
     assert "the feature deviation is 0.05 at step 20" in page, "a warning is hidden"
     assert "&lt;0.500&gt;" in page, "reasons are not escaped"
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_write_report__shows_every_kinds_tables_with_named_rows_and_columns(
+    layout: Layout, each_task: Benchmark, report_of: Callable[[str], dict[str, Any]]
+) -> None:
+    write_json(layout.evaluation(each_task.key) / "report.json", report_of(each_task.key))
+    page = write_report(layout).read_text()
+    card = page[page.index(f'id="task-{each_task.key}"') :]
+    card = card[: card.index("All 28 benchmarks")]
+    for table in detail_tables(each_task, report_of(each_task.key)):
+        title, cell = str(escape(table.title)), str(escape(table.rows[0][0]))
+        assert card.count(f">{title}</{'summary' if table.folded else 'h4'}>") == 1
+        assert f'<th scope="row">{cell}</th>' in card
+    assert card.count("<table") == card.count("</table>")
+
+
+def test_write_report__opens_what_is_folded_before_it_is_printed(layout: Layout) -> None:
+    page = write_report(layout).read_text()
+    assert "beforeprint" in page
+    assert "@media print" in page
 
 
 def test_write_report__marks_the_version_that_serves(layout: Layout) -> None:
