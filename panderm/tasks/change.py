@@ -44,8 +44,8 @@ def prepare(task: Benchmark, rows: pd.DataFrame, masks: pd.DataFrame) -> Prepare
     found = sequences(rows, task.classes)
     if found.rows.empty:
         raise InputError(
-            f"{task.key}: none of its {len(rows)} images makes a pair; deliver lesion_id, visit (a number) and a label "
-            f"({', '.join(task.classes)}) of two images a lesion"
+            f"{task.key}: none of its {len(rows)} images makes a pair; deliver lesion_id, visit (a number or a date) and a "
+            f"label ({', '.join(task.classes)}) of two images a lesion"
         )
     return Prepared(found.rows.assign(stratum=found.rows["label"]), found.left_out)
 

@@ -17,6 +17,7 @@ from panderm.catalog import Benchmark
 from panderm.core.errors import InputError
 from panderm.evaluation.bootstrap import Statistic
 from panderm.evaluation.kfold import told_by_fold
+from panderm.imaging.sequential.pairs import first_of_each_time, time_points
 from panderm.tasks import diagnosis
 from panderm.tasks.kinds import Fitted, Given, Prepared
 
@@ -25,18 +26,26 @@ score, class_score = diagnosis.score, diagnosis.class_score
 
 
 def prepare(task: Benchmark, rows: pd.DataFrame, masks: pd.DataFrame) -> Prepared:
-    """Return the labelled images that belong to a sequence (``lesion_id``) and have a time point (``visit``, a number)."""
+    """Return the labelled images of a sequence (``lesion_id``) with a time point (``visit``), one a time point.
+
+    Raises:
+        InputError: there is none, or a lesion has images of two labels.
+    """
     labelled = diagnosis.prepare(task, rows, masks)
-    time = pd.to_numeric(labelled.rows["visit"], errors="coerce")
-    placed = labelled.rows[labelled.rows["lesion_id"].notna() & time.notna()]
+    time = time_points(labelled.rows)
+    placed = labelled.rows[time.notna()]
     if placed.empty:
-        raise InputError(f"{task.key}: no image has a lesion and a time point; deliver both columns")
+        raise InputError(
+            f"{task.key}: no image has a lesion and a time point; deliver lesion_id and visit (a number or a date, year first)"
+        )
     several = placed.groupby("lesion_id")["label"].nunique()
     if (several > 1).any():
         raise InputError(
             f"{task.key}: lesion {several.index[several > 1][0]} has images of two labels; the label is the lesion's"
         )
-    return Prepared(placed, labelled.left_out | {"without_time_point": len(labelled.rows) - len(placed)})
+    kept = placed[first_of_each_time(placed, time[placed.index])]
+    left_out = {"without_time_point": len(labelled.rows) - len(placed), "same_time_point": len(placed) - len(kept)}
+    return Prepared(kept, labelled.left_out | left_out)
 
 
 def fit(recipe: diagnosis.Recipe, given: Given, folder: Path) -> Fitted:
@@ -51,9 +60,7 @@ def predict(given: Given, model: Path) -> pd.DataFrame:
     from panderm.evaluation.tables import predictions_frame
     from panderm.tasks.folds import probabilities
 
-    rows = given.rows.frame.assign(
-        sequence=given.rows.frame["lesion_id"], time_point=pd.to_numeric(given.rows.frame["visit"]).astype("float64")
-    )
+    rows = given.rows.frame.assign(sequence=given.rows.frame["lesion_id"], time_point=time_points(given.rows.frame))
     return predictions_frame(rows, probabilities(given, model))
 
 

@@ -11,6 +11,7 @@ import pytest
 from panderm.catalog import Benchmark, benchmark
 from panderm.core.errors import InputError
 from panderm.core.files import write_json
+from panderm.evaluation.first_correct import first_correct
 from panderm.tasks import sequences
 from panderm.tasks.cards import write_card
 from panderm.tasks.diagnosis import Recipe
@@ -85,6 +86,22 @@ def test_prepare__a_lesion_of_two_labels_is_named() -> None:
 
 def test_prepare__images_without_a_time_point_are_counted() -> None:
     rows = pd.DataFrame({"label": ["benign"] * 3, "lesion_id": ["n:1", None, "n:2"], "visit": ["1", "2", "later"]})
-    prepared = sequences.prepare(TASK, rows, pd.DataFrame())
-    assert len(prepared.rows) == 1
+    prepared = sequences.prepare(TASK, rows.assign(image_id=["a", "b", "c"]), pd.DataFrame())
+    assert list(prepared.rows["image_id"]) == ["a"]
     assert prepared.left_out["without_time_point"] == 2
+
+
+def test_prepare__one_image_a_time_point_so_that_it_can_be_evaluated() -> None:
+    rows = pd.DataFrame(
+        {
+            "image_id": ["d", "c", "b", "a"],
+            "label": "malignant",
+            "lesion_id": "n:1",
+            "visit": ["2019-03-01", "2019-03-01", "2018-11-20", "2019-03-01"],
+        }
+    )
+    prepared = sequences.prepare(TASK, rows, pd.DataFrame())
+    assert list(prepared.rows["image_id"]) == ["b", "a"]
+    assert prepared.left_out == {"unlabelled": 0, "without_time_point": 0, "same_time_point": 2}
+    times = sequences.time_points(prepared.rows)
+    first_correct(pd.DataFrame({"sequence": "n:1", "time_point": times, "probability": 0.7, "label": 1}))
