@@ -24,10 +24,11 @@ from panderm.core.tables import CORPUS, EXCLUSIONS, MOVED, SPLIT, read_table, wr
 from panderm.curation.checks import check_folds, check_split
 from panderm.curation.corpus import Exclusion, exclude
 from panderm.curation.duplicates import exact_pairs, near_pairs
-from panderm.curation.moved import NAMED, moved_sentences, moved_table
+from panderm.curation.moved import moved_sentences, moved_table
 from panderm.curation.picture import draw_corpus
 from panderm.curation.published import load_masks, load_published, manifest_hashes
 from panderm.curation.splits import SPLITS, Split, assign, assign_folds, conflicting_labels, join_groups
+from panderm.curation.telling import told
 from panderm.tasks.kinds import kind_of
 
 __all__ = ["Config", "Exclusion", "run"]
@@ -115,7 +116,7 @@ def _write_split(
     split, fold, left = _dealt(config, task, table, out)
     moved = moved_table(table, split, left)
     table = table.assign(split=split, fold=fold)
-    warnings = [*_conflicts(prepared.rows[conflict]), *moved_sentences(moved), *_checked(task, table, moved)]
+    warnings = [*prepared.notes, *_conflicts(prepared.rows[conflict]), *moved_sentences(moved), *_checked(task, table, moved)]
     table["target"] = table["label"].map({name: index for index, name in enumerate(task.classes)})
     with building_folder(out) as folder:
         write_table(folder / SPLIT_NAME, table.sort_values("image_id"), SPLIT)
@@ -148,9 +149,8 @@ def _conflicts(rows: pd.DataFrame) -> list[str]:
     """Say of each picture that has two labels which images it is."""
     pictures = [picture for _, picture in rows.sort_values("image_id").groupby("stored_sha256", sort=False)]
     images = [", ".join(f"{i} ({label})" for i, label in zip(p["image_id"], p["label"], strict=True)) for p in pictures]
-    told = [f"one picture has two labels and is left out: {named}" for named in images[:NAMED]]
-    others = len(images) - NAMED
-    return [*told, f"{others} more pictures have two labels; record.json names their images"] if others > 0 else told
+    sentences = [f"one picture has two labels and is left out: {named}" for named in images]
+    return told(sentences, "pictures have two labels; record.json names their images")
 
 
 def _checked(task: Benchmark, table: pd.DataFrame, moved: pd.DataFrame) -> list[str]:

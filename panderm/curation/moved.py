@@ -10,8 +10,8 @@ import pandas as pd
 
 from panderm.core.tables import MOVED
 from panderm.curation.splits import SPLITS
+from panderm.curation.telling import told
 
-NAMED = 10  # groups that get a sentence of their own; a record is for reading, the table has them all
 _IMAGES = 3  # images named a side
 
 
@@ -28,14 +28,13 @@ def moved_table(rows: pd.DataFrame, split: pd.Series, moved: pd.Series) -> pd.Da
 
 
 def moved_sentences(table: pd.DataFrame) -> list[str]:
-    """Say of the first :data:`NAMED` groups who is where and went where, and how many others there are.
+    """Say of the first groups who is where and went where, and how many others there are.
 
     Args:
         table: :func:`moved_table`'s.
     """
-    told = [_sentence(members) for _, members in list(table.groupby("group", sort=False))[:NAMED]]
-    others = table["group"].nunique() - NAMED
-    return [*told, f"{others} more are in two splits; moved.parquet beside the split names all"] if others > 0 else told
+    sentences = [_sentence(members) for _, members in table.groupby("group", sort=False)]
+    return told(sentences, "are in two splits; moved.parquet beside the split names all")
 
 
 def _sentence(members: pd.DataFrame) -> str:

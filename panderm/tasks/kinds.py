@@ -117,10 +117,12 @@ class Prepared(NamedTuple):
         rows: rows of the manifest with ``label`` (one of the task's classes), ``stratum`` (what the split balances) and, where
             several rows are judged as one, ``case`` (which they are: folds then balance cases).
         left_out: how many images were left out, by reason.
+        notes: a sentence about each row that was left out because the delivery is wrong.
     """
 
     rows: pd.DataFrame
     left_out: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 class Counted(NamedTuple):
@@ -192,13 +194,6 @@ def judged_classes(task: Benchmark) -> tuple[str, ...]:
     return cast("tuple[str, ...]", own(task)) if own is not None else task.classes
 
 
-def exported(task: Benchmark) -> bool:
-    """Return whether a passed model of the task can be served: what its kind says, unless that hangs on the task."""
-    kind = kind_of(task)
-    own = getattr(kind, "exported", None)
-    return cast("bool", own(task)) if own is not None else kind.EXPORTED
-
-
 def counted(task: Benchmark) -> Counted:
     """Return what n and groups of a task's figures count: images, unless its kind says otherwise.
 
@@ -206,6 +201,13 @@ def counted(task: Benchmark) -> Counted:
         InputError: this version cannot run its kind.
     """
     return cast("Counted", getattr(kind_of(task), "COUNTED", Counted()))
+
+
+def exported(task: Benchmark) -> bool:
+    """Return whether a passed model of the task can be served: what its kind says, unless that hangs on the task."""
+    kind = kind_of(task)
+    own = getattr(kind, "exported", None)
+    return cast("bool", own(task)) if own is not None else kind.EXPORTED
 
 
 def kind_of(task: Benchmark) -> Kind:

@@ -19,49 +19,42 @@ from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_file, write_json
 from panderm.evaluation.bootstrap import Statistic, auroc_statistic
 from panderm.evaluation.kfold import told_by_fold
-from panderm.evaluation.survival import check_times
 from panderm.tasks import diagnosis
 from panderm.tasks.attributes import attributes, numbers
 from panderm.tasks.kinds import Counted, Fitted, Given, Prepared
+from panderm.tasks.outcomes import NUMBERS, outcomes, patient_of
 
 EXPORTED = False
 COUNTED = Counted("images", "patients")
 ANY, GROUPS = "metastasis", "groups"
 PROBES_NAME = "probes.json"
-TIME, EVENT = "rfi_months", "recurrence"
-_NUMBERS, _TEXTS = (TIME, EVENT, "breslow", "ulceration", "mitosis"), ("stage", "subtype")
+_TEXTS = ("stage", "subtype")
 class_score = diagnosis.class_score
 
 
 def prepare(task: Benchmark, rows: pd.DataFrame, masks: pd.DataFrame) -> Prepared:
-    """Return the labelled images, to be balanced by stage; times and outcomes are checked here.
+    """Return the labelled images of patients whose outcome is known, to be balanced by stage; the others are told.
 
     Raises:
-        InputError: an image has no recurrence-free interval from 0 up, or two images of a patient disagree about it.
+        InputError: no image has a usable outcome, or those with one are all with or all without a metastasis.
     """
     labelled = diagnosis.prepare(task, rows, masks)
-    known = labelled.rows
-    facts = numbers(known, (TIME, EVENT))
-    check_times(f"{task.key}: image " + known["image_id"].astype(str), facts[TIME], facts[EVENT])
-    _check_agreement(task, known, facts)
+    found = outcomes(labelled.rows)
+    known = labelled.rows[found.usable]
+    if known.empty:
+        raise InputError(
+            f"{task.key}: none of its {len(labelled.rows)} images has an outcome that can be used ({found.notes[0]}); "
+            "mend the delivery"
+        )
+    without = known["label"] == task.classes[0]
+    if without.nunique() < 2:
+        seen = ", ".join(sorted(known["label"].unique()))
+        raise InputError(
+            f"{task.key}: all {len(known)} images with an outcome are {seen}, but {task.classes[0]} and others are needed; "
+            "deliver more"
+        )
     stage = attributes(known, ("stage",))["stage"]
-    return Prepared(known.assign(stratum=stage.fillna("unknown")), labelled.left_out)
-
-
-def _check_agreement(task: Benchmark, rows: pd.DataFrame, facts: pd.DataFrame) -> None:
-    patient = patient_of(rows)
-    for name in (TIME, EVENT):
-        several = facts[name].groupby(patient).nunique()
-        if (several > 1).any():
-            who = several.index[several > 1][0]
-            mine = (patient == who).to_numpy()
-            said = ", ".join(f"{i} ({v:g})" for i, v in zip(rows["image_id"][mine], facts[name][mine], strict=True))
-            raise InputError(f"{task.key}: the images of patient {who} differ in {name}: {said}; mend the delivery")
-
-
-def patient_of(rows: pd.DataFrame) -> pd.Series:
-    """Return each row's patient; where none is named, what must stay together stands for one."""
-    return rows["patient_id"].fillna(rows["group"]).astype(object)
+    return Prepared(known.assign(stratum=stage.fillna("unknown")), labelled.left_out | found.left_out, found.notes)
 
 
 def fit(recipe: diagnosis.Recipe, given: Given, folder: Path) -> Fitted:
@@ -104,7 +97,7 @@ def predict(given: Given, model: Path) -> pd.DataFrame:
                 f"{path} is missing or not the one {PROBES_NAME} names; run `panderm finetune {given.task.key}` again"
             )
     rows = given.rows.frame
-    frame = pd.concat([rows, numbers(rows, _NUMBERS), attributes(rows, _TEXTS)], axis=1)
+    frame = pd.concat([rows, numbers(rows, NUMBERS), attributes(rows, _TEXTS)], axis=1)
     frame = frame.assign(patient=patient_of(rows), score=probabilities(_any(given), model / ANY)[:, 1])
     return predictions_frame(frame, probabilities(given, model / GROUPS))
 
@@ -112,7 +105,7 @@ def predict(given: Given, model: Path) -> pd.DataFrame:
 def schema(task: Benchmark) -> pa.Schema:
     """Return a classifier's columns of the three groups, the score, and what survival needs."""
     more = [("score", pa.float32()), ("fold", pa.int32()), ("patient", pa.string())]
-    more += [(name, pa.float64()) for name in _NUMBERS] + [(name, pa.string()) for name in _TEXTS]
+    more += [(name, pa.float64()) for name in NUMBERS] + [(name, pa.string()) for name in _TEXTS]
     return pa.schema([*diagnosis.schema(task), *(pa.field(*column) for column in more)])
 
 

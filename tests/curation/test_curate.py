@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,29 @@ def test_run__a_fold_that_lacks_a_class_is_told_and_one_that_cannot_be_trained_f
     refused = record.values["refused"]["sddi_alfred"]
     assert "of 10 would be tested by a model trained on only 'benign'" in refused
     assert refused.endswith("deliver patients or lesions of malignant")
+
+
+def test_run__a_row_without_an_outcome_is_told_and_the_others_are_dealt(
+    world: None,  # noqa: ARG001
+    publish: Callable[..., Any],
+    draw: Callable[[int], Image.Image],
+    as_jpeg: Callable[..., bytes],
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    said = [{"rfi_months": 12 + n, "recurrence": n % 2} for n in range(15)]
+    said[7]["rfi_months"] = -1
+    rows = [
+        {"image_id": f"C{n:02d}", "file": as_jpeg(draw(200 + n)), "label": ["control", "local", "distant"][n % 3]}
+        | {"patient_id": f"combinemel:p{n}", "attributes": json.dumps(facts)}
+        for n, facts in enumerate(said)
+    ]
+    publish("benchmarks/combinemel", rows)
+    record = curate.run(curate.Config(), data, tmp_path / "corpus", tmp_path / "splits")
+    sentence = "image C07 is left out: its recurrence-free interval is -1 months; a number of months from 0 up"
+    assert record.values["warnings"]["combinemel"][0].startswith(sentence)
+    assert record.values["splits"]["combinemel"]["without_time"] == 1
+    assert record.values["splits"]["combinemel"]["test"] == 14
 
 
 def test_run__nothing_published_or_nothing_left_is_one_sentence(

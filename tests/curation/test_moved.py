@@ -3,7 +3,8 @@ from __future__ import annotations
 import pandas as pd
 
 from panderm.core.tables import MOVED
-from panderm.curation.moved import NAMED, moved_sentences, moved_table
+from panderm.curation.moved import moved_sentences, moved_table
+from panderm.curation.telling import NAMED
 
 
 def _rows(*images: tuple[str, str, str | None, str | None, str | None]) -> pd.DataFrame:

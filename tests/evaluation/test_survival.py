@@ -105,18 +105,6 @@ def test_log_rank__needs_two_groups() -> None:
         survival.log_rank(np.ones(2), np.ones(2, dtype=bool), survival.above_median(np.ones(2)))
 
 
-@pytest.mark.parametrize(("time", "seen"), [(np.nan, "nan"), (-3.0, r"-3\.0"), (np.inf, "inf")])
-def test_check_times__names_the_row(time: float, seen: str) -> None:
-    rows, outcomes = pd.Series(["image a", "image b"]), pd.Series([0, 1])
-    with pytest.raises(InputError, match=rf"image b has a recurrence-free interval of {seen} months \(1 of 2"):
-        survival.check_times(rows, pd.Series([1.0, time]), outcomes)
-
-
-def test_check_times__an_outcome_is_yes_or_no() -> None:
-    with pytest.raises(InputError, match="image a has recurrence 2; 1"):
-        survival.check_times(pd.Series(["image a"]), pd.Series([1.0]), pd.Series([2]))
-
-
 def test_concordance__without_a_pair_is_undefined() -> None:
     assert np.isnan(survival.concordance(np.ones(2), np.zeros(2, dtype=bool), np.ones(2)))
     assert survival.concordance(np.array([1.0, 2.0]), np.array([True, False]), np.array([0.9, 0.1])) == 1.0

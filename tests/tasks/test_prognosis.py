@@ -132,26 +132,62 @@ def test_by_patient__mean_score_highest_stage_and_the_thickest_primary() -> None
 
 
 def prepared(*values: dict[str, Any]) -> pd.DataFrame:
-    rows = {"image_id": [f"i{n}" for n in range(len(values))], "label": "control", "patient_id": "c:1", "group": "c:1"}
-    return pd.DataFrame(rows | {"attributes": [json.dumps(value) for value in values]})
+    """Rows with these attributes, and two good ones of other patients."""
+    good = [{"rfi_months": 3, "recurrence": 0, "stage": "II"}, {"rfi_months": 4, "recurrence": 1}]
+    table = pd.DataFrame({"attributes": [json.dumps(value) for value in (*good, *values)], "label": "local"})
+    table["image_id"] = [f"i{n}" for n in range(len(table))]
+    table["patient_id"] = ["c:a", "c:b", *(value.get("patient", f"c:{n}") for n, value in enumerate(values))]
+    table.loc[0, "label"] = "control"
+    return table.assign(group=table["patient_id"])
 
 
 def test_prepare__is_balanced_by_stage() -> None:
-    rows = prepared({"rfi_months": 3, "recurrence": 0, "stage": "II"}, {"rfi_months": 3, "recurrence": 0})
-    assert list(prognosis.prepare(TASK, rows, pd.DataFrame()).rows["stratum"]) == ["II", "unknown"]
+    made = prognosis.prepare(TASK, prepared(), pd.DataFrame())
+    assert list(made.rows["stratum"]) == ["II", "unknown"]
+    assert made.notes == ()
 
 
-@pytest.mark.parametrize("time", [None, -1, float("nan")])
-def test_prepare__no_time_or_one_below_0_names_the_image(time: float | None) -> None:
-    rows = prepared({"rfi_months": 3, "recurrence": 0}, {"rfi_months": time, "recurrence": 1})
-    with pytest.raises(InputError, match="combinemel: image i1 has a recurrence-free interval of"):
-        prognosis.prepare(TASK, rows, pd.DataFrame())
+@pytest.mark.parametrize(
+    ("value", "reason", "sentence"),
+    [
+        ({"rfi_months": None, "recurrence": 1}, "without_time", "it has a recurrence, but no time of it"),
+        ({"recurrence": 0}, "without_time", "it has no recurrence-free interval; a number of months from 0 up (rfi_months)"),
+        ({"rfi_months": float("nan"), "recurrence": 0}, "without_time", "it has no recurrence-free interval"),
+        ({"rfi_months": -1.5, "recurrence": 0}, "without_time", "its recurrence-free interval is -1.5 months"),
+        ({"rfi_months": float("inf"), "recurrence": 0}, "without_time", "its recurrence-free interval is inf months"),
+        ({"rfi_months": "soon", "recurrence": 0}, "value_is_no_number", "its rfi_months is 'soon', but a number is needed"),
+        ({"rfi_months": 3, "recurrence": 0, "breslow": "thin"}, "value_is_no_number", "its breslow is 'thin'"),
+        ({"rfi_months": 3, "recurrence": 2}, "without_outcome", "it says 2 whether the melanoma came back (recurrence); 1"),
+        ({"rfi_months": 3}, "without_outcome", "it does not say whether the melanoma came back"),
+    ],
+)
+def test_prepare__a_row_without_an_outcome_is_left_out_and_told_and_the_rest_goes_on(
+    value: dict[str, Any], reason: str, sentence: str
+) -> None:
+    made = prognosis.prepare(TASK, prepared(value), pd.DataFrame())
+    assert list(made.rows["image_id"]) == ["i0", "i1"]
+    assert {name: n for name, n in made.left_out.items() if n} == {reason: 1}
+    (note,) = made.notes
+    assert note.startswith(f"image i2 is left out: {sentence}")
 
 
-def test_prepare__images_of_a_patient_that_disagree_are_named() -> None:
-    rows = prepared({"rfi_months": 3, "recurrence": 0}, {"rfi_months": 30, "recurrence": 0})
-    with pytest.raises(InputError, match=r"images of patient c:1 differ in rfi_months: i0 \(3\), i1 \(30\)"):
-        prognosis.prepare(TASK, rows, pd.DataFrame())
+def test_prepare__a_patient_whose_images_disagree_is_left_out_whole() -> None:
+    values = [{"rfi_months": 3, "recurrence": 0, "patient": "c:1"}, {"rfi_months": 30, "recurrence": 0, "patient": "c:1"}]
+    made = prognosis.prepare(TASK, prepared(*values), pd.DataFrame())
+    assert list(made.rows["image_id"]) == ["i0", "i1"]
+    assert made.left_out["patient_disagrees"] == 2
+    assert made.notes == ("patient c:1 is left out: the images differ in rfi_months: i2 (3), i3 (30)",)
+
+
+def test_prepare__many_are_counted_and_none_at_all_is_refused() -> None:
+    rows = prepared(*({"rfi_months": -n, "recurrence": 0} for n in range(1, 15)))
+    made = prognosis.prepare(TASK, rows, pd.DataFrame())
+    assert len(made.notes) == 11
+    assert made.notes[-1] == "4 more images or patients are left out for the same reasons"
+    with pytest.raises(InputError, match=r"combinemel: none of its 14 images has an outcome .* \(image i2 is left out"):
+        prognosis.prepare(TASK, rows[2:], pd.DataFrame())
+    with pytest.raises(InputError, match="all 1 images with an outcome are local, but control and others are needed"):
+        prognosis.prepare(TASK, rows[1:], pd.DataFrame())
 
 
 def test_schema__clinical_values_may_be_null_and_scores_may_not() -> None:
