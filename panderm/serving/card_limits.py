@@ -86,8 +86,7 @@ def _of_the_encoder(facts: CardFacts) -> Iterator[str]:
 def _without_interval(facts: CardFacts, scope: str) -> Iterator[tuple[str, int, str]]:
     """Yield name, test images and reason of each class or subgroup with a figure that has none; each name once."""
     rows = facts.figures[(facts.figures["scope"] == scope) & facts.figures["reason"].notna()].drop_duplicates("name")
-    for row in rows.itertuples(index=False):
-        yield str(row.name), int(row.n), str(row.reason)
+    yield from zip(rows["name"], rows["n"], rows["reason"], strict=True)
 
 
 def _too_little(what: str, n: int, reason: str) -> str:

@@ -6,7 +6,7 @@ The paper's run began with ImageNet weights; official large weights with regress
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -51,7 +51,7 @@ def start_hashes(start: StartConfig) -> dict[str, str]:
     return hashes
 
 
-def inherited(start: StartConfig | None) -> dict[str, str]:
+def inherited(start: StartConfig | None) -> dict[str, Any]:
     """Return the card fields ``origin`` and ``licence`` of an encoder that began there; nothing without a start.
 
     Terms go on: what starts from non-commercial weights stays under their terms.
