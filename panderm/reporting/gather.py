@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,12 @@ from panderm.core.files import read_json
 from panderm.core.layout import Layout, benchmark_dataset
 from panderm.core.record import RECORD_NAME, Record
 from panderm.core.tables import MANIFEST, QUARANTINE, read_table
+from panderm.core.terms import Input, sentence
 from panderm.imaging.preprocessing import decode
 from panderm.imaging.shards import read_image_bytes
 from panderm.reporting.details import detail_tables
 from panderm.reporting.pictures import png_uri, thumbnail_uri
+from panderm.serving.bundle import MODEL_CARD
 from panderm.tasks.kinds import counted
 
 THUMBNAILS = 4  # pictures a dataset; enough to recognise it, small enough for one page
@@ -121,7 +124,14 @@ def _releases(layout: Layout) -> Iterator[dict[str, Any]]:
         records = sorted(layout.triton_repo.glob(f"{task.key}/*/release.json"), key=lambda path: int(path.parent.name))
         if records:
             serving = _serving_version(layout.triton_repo / task.key / "config.pbtxt")
-            yield {"task": task.key, "versions": [read_json(path) for path in records], "serving": serving}
+            yield {"task": task.key, "versions": [_version(layout, path) for path in records], "serving": serving}
+
+
+def _version(layout: Layout, record: Path) -> dict[str, Any]:
+    """Return ``release.json`` with what follows from the model's inputs, and where its card lies as seen from the report."""
+    facts, card = read_json(record), record.with_name(MODEL_CARD)
+    inputs = tuple(Input.parse(one, where=str(record)) for one in facts.get("inputs", ()))
+    return facts | {"terms": sentence(inputs), "card": os.path.relpath(card, layout.reports) if card.is_file() else ""}
 
 
 def _serving_version(config: Path) -> int | None:

@@ -95,6 +95,19 @@ def test_write_report__marks_the_version_that_serves(layout: Layout) -> None:
     assert page.index("former") < page.index("serves")
 
 
+def test_write_report__links_each_versions_card_and_says_what_follows(layout: Layout) -> None:
+    home = layout.triton_repo / "ham10000"
+    ham = {"name": "benchmarks/ham10000", "licence": "CC-BY-NC-4.0", "images": 9, "synthetic": False}
+    write_json(home / "2" / "release.json", {"version": 2, "inputs": [ham]})
+    write_text(home / "2" / "MODEL_CARD.md", "# Model card\n")
+    page = write_report(layout)
+    text = page.read_text()
+    assert "May not be used commercially: benchmarks/ham10000 (CC-BY-NC-4.0)." in text
+    assert 'href="../triton_repo/ham10000/2/MODEL_CARD.md"' in text
+    assert (page.parent / "../triton_repo/ham10000/2/MODEL_CARD.md").is_file()
+    assert text.count("not recorded") == 1, "the former version names no inputs and has no card"
+
+
 def test_write_report__shows_the_answer_ranked(layout: Layout, tmp_path: Path) -> None:
     write_bytes(tmp_path / "lesion.jpg", jpeg())
     answer = {"task": "ham10000", "version": 2, "protocol": "grpc", "image": str(tmp_path / "lesion.jpg")}
