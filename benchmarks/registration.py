@@ -1,13 +1,13 @@
 """How sure is a registration, and how good is the lesion mask? Where the pipeline's own numbers come from.
 
-``python benchmarks/registration.py HAM10000_FOLDER`` takes a folder with ``HAM10000_metadata.csv``, images, and drawn masks,
-and prints (1) how many points agree between two images of one lesion and between images of two lesions, and (2) the Jaccard
-index of ``lesion_mask`` with drawn masks. Results: docs/change_detection.md.
+``python benchmarks/registration.py HAM10000_FOLDER [--lesions 200] [--masks 300]`` takes a folder with images,
+``HAM10000_metadata.csv`` and drawn masks, and prints (1) how many points agree between two images of one lesion and between
+images of two lesions, and (2) the Jaccard index of ``lesion_mask`` with drawn masks. Results: docs/change_detection.md.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,6 @@ from panderm.imaging.sequential.lesion import lesion_mask
 from panderm.imaging.sequential.pipeline import Steps, steps
 from panderm.imaging.sequential.registration import register
 from panderm.imaging.sequential.settings import AlignSettings
-
-LESIONS, MASKS = 200, 300  # lesions with two images; images with a drawn mask
 
 
 def files(folder: Path, pattern: str) -> dict[str, Path]:
@@ -38,9 +36,9 @@ def agreeing(first: Steps, second: Steps, settings: AlignSettings) -> int:
     return int(register(first.clean, second.clean, settings).agreeing.sum())
 
 
-def registrations(images: dict[str, Path], table: pd.DataFrame, settings: AlignSettings) -> None:
-    """Print how often images of one lesion and of two are registered."""
-    lesions = [list(names)[:2] for _, names in table.groupby("lesion_id")["image_id"] if len(names) > 1][:LESIONS]
+def registrations(images: dict[str, Path], table: pd.DataFrame, settings: AlignSettings, most: int) -> None:
+    """Print how often images of one lesion and of two are registered, for ``most`` lesions with two images."""
+    lesions = [list(names)[:2] for _, names in table.groupby("lesion_id")["image_id"] if len(names) > 1][:most]
     made = [[opened(images[name], settings) for name in names] for names in progress(lesions, what="clean")]
     same, other = [], []
     for number, (first, second) in enumerate(progress(made, what="register")):
@@ -53,11 +51,11 @@ def registrations(images: dict[str, Path], table: pd.DataFrame, settings: AlignS
     print(f"dark corners were seen in {corners:.1%} of the images")
 
 
-def masks(images: dict[str, Path], drawn: dict[str, Path], settings: AlignSettings) -> None:
-    """Print the Jaccard index with drawn masks; an image without a plausible lesion counts as 0."""
+def masks(images: dict[str, Path], drawn: dict[str, Path], settings: AlignSettings, most: int) -> None:
+    """Print the Jaccard index with ``most`` drawn masks; an image without a plausible lesion counts as 0."""
     names = [name for name in drawn if name.removesuffix("_segmentation") in images]
     found = []
-    for name in progress(names[:: max(1, len(names) // MASKS)], what="masks"):
+    for name in progress(names[:: max(1, len(names) // most)], what="masks"):
         clean = opened(images[name.removesuffix("_segmentation")], settings).clean
         guess = lesion_mask(clean, settings.model_copy(update={"mask_margin": 0.0}))
         true = np.asarray(Image.open(drawn[name]).convert("L").resize(clean.shape[1::-1])) >= 128
@@ -65,13 +63,18 @@ def masks(images: dict[str, Path], drawn: dict[str, Path], settings: AlignSettin
     print(f"lesion mask on {len(found)} images: Jaccard {np.mean(found):.3f}, median {np.median(found):.3f}")
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Measure both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--lesions", type=int, default=200, help="with two images [default: 200]")
+    parser.add_argument("--masks", type=int, default=300, help="drawn masks [default: 300]")
+    given = parser.parse_args()
     settings = AlignSettings()
-    images, table = files(folder, "*.jpg"), pd.read_csv(folder / "HAM10000_metadata.csv")
-    registrations(images, table[table["image_id"].isin(images)], settings)
-    masks(images, files(folder, "*_segmentation.png"), settings)
+    images, table = files(given.folder, "*.jpg"), pd.read_csv(given.folder / "HAM10000_metadata.csv")
+    registrations(images, table[table["image_id"].isin(images)], settings, given.lesions)
+    masks(images, files(given.folder, "*_segmentation.png"), settings, given.masks)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

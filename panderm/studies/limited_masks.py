@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from panderm.tasks.rows import Rows
+    from panderm.training.segmentation_recipe import SegmentationRecipe
 
 
 def points_of_share(given: Given, rows: Rows, share: float, draws: int) -> Iterator[Point]:
@@ -57,7 +58,7 @@ def _groups(train: pd.DataFrame, share: float, draws: int) -> Iterator[tuple[int
         yield len(used), int(used["group"].nunique())
 
 
-def _model(given: kinds.Given, recipe: segmentation.Recipe, model: Path) -> Path:
+def _model(given: kinds.Given, recipe: SegmentationRecipe, model: Path) -> Path:
     from panderm.models.task_model import MODEL_NAME, load_model_card
 
     encoder = load_card(given.encoder)
