@@ -24,7 +24,8 @@ def moved_table(rows: pd.DataFrame, split: pd.Series, moved: pd.Series) -> pd.Da
         moved: which rows left their shipped split.
     """
     table = rows.rename(columns={"split": "shipped"}).assign(split=split)
-    return table[table["group"].isin(rows["group"][moved])].sort_values(["group", "image_id"])[MOVED.names]
+    crossing: pd.DataFrame = table[table["group"].isin(rows["group"][moved])]
+    return crossing.sort_values(["group", "image_id"])[list(MOVED.names)]
 
 
 def moved_sentences(table: pd.DataFrame) -> list[str]:

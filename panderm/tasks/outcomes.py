@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -40,7 +40,7 @@ def outcomes(rows: pd.DataFrame) -> Outcomes:
     """
     raw = attributes(rows, NUMBERS)
     values: pd.DataFrame = raw.apply(pd.to_numeric, errors="coerce").astype("float64")
-    wrong = [_wrong(said, known) for said, known in zip(raw.to_dict("records"), values.to_dict("records"), strict=True)]
+    wrong = [_wrong(raw.loc[row], values.loc[row]) for row in rows.index]
     usable = pd.Series([one is None for one in wrong], index=rows.index, dtype=bool)
     clash = _disagreeing(rows[usable], values[usable])
     strange = patient_of(rows).isin(clash) & usable
@@ -58,7 +58,7 @@ def patient_of(rows: pd.DataFrame) -> pd.Series:
     return rows["patient_id"].fillna(rows["group"]).astype(object)
 
 
-def _wrong(said: dict[str, Any], known: dict[str, float]) -> tuple[str, str] | None:
+def _wrong(said: pd.Series, known: pd.Series) -> tuple[str, str] | None:
     """Return of a row the reason why it cannot be used, and a sentence; None if it can.
 
     Args:
@@ -81,7 +81,8 @@ def _wrong(said: dict[str, Any], known: dict[str, float]) -> tuple[str, str] | N
 
 def _disagreeing(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, str]:
     """Return the patients whose images disagree, and in what."""
-    patient, clash = patient_of(rows), {}
+    patient = patient_of(rows)
+    clash: dict[str, str] = {}
     for name in (TIME, EVENT):
         several = values[name].groupby(patient).nunique()
         for who in several.index[several > 1]:
