@@ -105,6 +105,7 @@ class Dataset(NamedTuple):
         modalities: allowed values of the manifest's modality column.
         patient_namespace: prefix of patient and lesion ids.
         classes: allowed labels; empty for sources, whose labels are not used.
+        kind: the task's; None for sources.
     """
 
     key: str
@@ -112,6 +113,7 @@ class Dataset(NamedTuple):
     modalities: tuple[Modality, ...]
     patient_namespace: str
     classes: tuple[str, ...]
+    kind: Kind | None = None
 
 
 def _rows(name: str) -> list[dict[str, Any]]:
@@ -165,7 +167,7 @@ def dataset(key: str) -> Dataset:
     if key.startswith(benchmark_dataset("")):
         task = _with_reader(key.removeprefix(benchmark_dataset("")))
         labels = () if task.kind == "segmentation" else task.classes  # its answer is a mask
-        return Dataset(key, task.reader, task.modalities or (_modality(task),), task.patient_namespace, labels)
+        return Dataset(key, task.reader, task.modalities or (_modality(task),), task.patient_namespace, labels, task.kind)
     row = source(key)
     return Dataset(key, row.reader, row.modalities, row.patient_namespace, ())
 

@@ -39,7 +39,7 @@ class Delivery:
 
 
 def read(dataset: Dataset, landing: Path) -> Delivery:
-    """Read a landing folder with the dataset's reader, or a task's :data:`OFFICIAL` table where that was delivered.
+    """Read a landing folder with the dataset's reader, or a diagnosis task's :data:`OFFICIAL` table where that was delivered.
 
     Raises:
         InputError: the folder is missing or holds no file.
@@ -48,8 +48,12 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
         raise InputError(f"{landing} is missing; put {dataset.key}'s delivery there in its native layout")
     if not any(path.is_file() for path in landing.rglob("*")):
         raise InputError(f"{landing} is empty; put {dataset.key}'s delivery there in its native layout")
-    official = dataset.classes and any(path.name.casefold() == OFFICIAL for path in landing.iterdir())
-    module = importlib.import_module(f"panderm.readers.{'task_csv' if official else dataset.reader}")
+    module = importlib.import_module(f"panderm.readers.{'task_csv' if is_official(dataset, landing) else dataset.reader}")
     delivery = module.read(dataset, landing)
     assert isinstance(delivery, Delivery)
     return delivery
+
+
+def is_official(dataset: Dataset, landing: Path) -> bool:
+    """Return whether the delivery is :data:`OFFICIAL`; other kinds need lesions, visits or times, which it does not have."""
+    return dataset.kind == "diagnosis" and any(path.name.casefold() == OFFICIAL for path in landing.iterdir())

@@ -23,7 +23,7 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     table = sorter.table(TABLE, REQUIRED, images)
     if table is not None:
         named = file_names(table["image"], "images")
-        lesion = values.within(table["subject"], column(table, "lesion"))
+        lesion = values.prefixed(dataset.patient_namespace, values.within(table["subject"], column(table, "lesion")))
         rows = pd.DataFrame(
             {
                 "named": named,
@@ -31,8 +31,8 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
                 "image_id": stems(named),
                 "modality": dataset.modalities[0],
                 "patient_id": values.prefixed(dataset.patient_namespace, table["subject"]),
-                "lesion_id": values.prefixed(dataset.patient_namespace, lesion),
-                "visit": values.text(column(table, "visit")),
+                "lesion_id": lesion,
+                "visit": values.visit(column(table, "visit"), lesion),
                 "label": values.label(column(table, "diagnosis"), dataset.classes),
                 "age": values.age(column(table, "age")),
                 "sex": values.sex(column(table, "sex")),

@@ -17,7 +17,6 @@ from panderm.core.reasons import Reason
 from panderm.readers import task_csv, values
 from panderm.readers.base import Delivery
 from panderm.readers.checks import refuse
-from panderm.readers.csvfile import LINE
 
 REQUIRED = ("rfi_months", "recurrence")
 _WORDS = {
@@ -58,11 +57,7 @@ def _check(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     time, recurrence = table["rfi_months"], table["recurrence"]
     bad = time.isna() | (time < 0)
     sentence = "the recurrence-free interval is missing or below 0; a number of months (rfi_months) is needed"
-    rows = refuse(rows, bad, Reason.BAD_VALUE, _where(rows) + sentence)
-    rows = refuse(rows, recurrence.isna(), Reason.BAD_VALUE, _where(rows) + "recurrence is neither yes nor no")
+    rows = refuse(rows, bad, Reason.BAD_VALUE, sentence)
+    rows = refuse(rows, recurrence.isna(), Reason.BAD_VALUE, "recurrence is neither yes nor no")
     odd = (rows["label"] == "control") & (recurrence == 1)
-    return refuse(rows, odd, Reason.CONTRADICTION, _where(rows) + "metastasis is none but recurrence is yes")
-
-
-def _where(rows: pd.DataFrame) -> pd.Series:
-    return "row " + rows[LINE].astype("string") + ": "
+    return refuse(rows, odd, Reason.CONTRADICTION, "metastasis is none but recurrence is yes")

@@ -28,7 +28,8 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery; a melanoma that the table calls benign is refused, since nobody can say which is right."""
     sorter = Sorter(dataset, landing)
     images = sorter.images(looks_like_image)
-    table = sorter.table(TABLE, REQUIRED, images)
+    name = sorter.find(TABLE)
+    table = sorter.table(name, REQUIRED, images)
     if table is None:
         return sorter.finish()
     named = file_names(table["ddi_file"])
@@ -49,5 +50,5 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     )
     benign_melanoma = melanoma & (malignant == 0)
     rows = refuse(rows, benign_melanoma, Reason.CONTRADICTION, "disease is '" + disease + "' but malignant is false")
-    sorter.place(TABLE, rows, by_name(images))
+    sorter.place(name, rows, by_name(images))
     return sorter.finish()

@@ -26,7 +26,8 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery; images may lie in any folder."""
     sorter = Sorter(dataset, landing)
     images = sorter.images(looks_like_image)
-    table = sorter.table(TABLE, REQUIRED, images)
+    name = sorter.find(TABLE)
+    table = sorter.table(name, REQUIRED, images)
     if table is not None:
         named = file_names(table["md5hash"])
         kept = {name: values.text(column(table, name)) for name in _KEPT}
@@ -42,5 +43,5 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
                 "attributes": values.attributes(pd.DataFrame(kept).astype(object)),
             }
         )
-        sorter.place(TABLE, rows, by_name(images))
+        sorter.place(name, rows, by_name(images))
     return sorter.finish()

@@ -1,13 +1,15 @@
 """Exports of the ISIC archive (isic-cli, collections, challenges) in its three schemas: one reader for every collection.
 
 Images lie anywhere (``ISIC-images/``, ``images/``, ``ISIC_2019_Training_Input/``), tables are any ``*.csv`` with a column for
-the image's name. Diagnoses are read by :mod:`panderm.readers.isic_terms`; what the archive knows but the task does not ask
-for is out of scope, what contradicts itself is refused.
+the image's name. A challenge's folder says the split (``..._Training_Input``, ``..._Validation_...``, ``..._Test_...``).
+Diagnoses are read by :mod:`panderm.readers.isic_terms`; what the archive knows but the task does not ask for is out of scope,
+what contradicts itself is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +21,15 @@ from panderm.readers import isic_terms, values
 from panderm.readers.base import Delivery
 from panderm.readers.checks import refuse
 from panderm.readers.csvfile import LINE
-from panderm.readers.isic_table import NAME, archive_images, read_tables
-from panderm.readers.sorting import NAMED, Sorter, by_name, stems
+from panderm.readers.isic_table import CLASH, NAME, ORIGIN, archive_images, read_tables
+from panderm.readers.sorting import NAMED, Sorter, by_name, locate, stems
 
+PARTS = {"training": "train", "validation": "val", "test": "test"}
+"""What a challenge calls its parts -> the split."""
+
+_PART = re.compile(
+    r"(?:^|/)ISIC[_-]?20\d\d_[\w-]*?(Training|Validation|Test)(?:_v2)?_(?:Input|Data|Images|JPEG)/", re.IGNORECASE
+)
 _AGES = ("age_approx", "age")
 _SITES = ("anatom_site_general", "anatom_site_general_challenge", "localization", "anatom_site_1")
 _TEXTS = ("copyright_license", "diagnosis_confirm_type", "dermoscopic_type", "image_type", "anatom_site_special")
@@ -32,24 +40,40 @@ _MODALITIES = {
     **dict.fromkeys(("clinical", "overview", "macroscopic"), "clinical"),
     "tbp": "tbp",
 }
-_NATURES = ("benign_malignant", "diagnosis_1", "target")
 
 
 def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery."""
     sorter = Sorter(dataset, landing)
+    place_export(sorter)
+    return sorter.finish()
+
+
+def place_export(sorter: Sorter, check: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows) -> None:
+    """Place the images of an export.
+
+    Args:
+        sorter: of the delivery.
+        check: gets the rows with ``split`` and returns them, some refused (:func:`panderm.readers.checks.refuse`).
+    """
     images = archive_images(sorter)
     table = read_tables(sorter, images)
     if table is not None:
-        rows = archive_rows(dataset, table)
-        sorter.place(table[NAME], judged(dataset, table, rows) if dataset.classes else rows, by_name(images))
-    return sorter.finish()
+        rows, files = archive_rows(sorter.dataset, table), by_name(images)
+        rows = check(rows.assign(split=_parts(rows[NAMED], files)))
+        sorter.place(table[NAME], judged(sorter.dataset, table, rows) if sorter.dataset.classes else rows, files)
+
+
+def _parts(named: pd.Series, files: dict[str, str]) -> pd.Series:
+    """Return the split that the folder of each named image says; null outside of a challenge's folders."""
+    found = locate(named, files).str.extract(_PART, expand=False)
+    return found.str.casefold().map(PARTS).astype("string")
 
 
 def archive_rows(dataset: Dataset, table: pd.DataFrame) -> pd.DataFrame:
     """Return everything but labels for the rows of :func:`read_tables`: rows for :meth:`Sorter.place`.
 
-    Images of a kind that the dataset does not hold are marked as out of scope.
+    Images that rows disagree about are marked as refused, those of a kind that the dataset does not hold as out of scope.
     """
     shown = _first(table, ("image_type",)).str.casefold().str.extract(r"^([a-z]+)", expand=False)
     modality = shown.map(_MODALITIES).fillna(shown).fillna(dataset.modalities[0])
@@ -72,6 +96,7 @@ def archive_rows(dataset: Dataset, table: pd.DataFrame) -> pd.DataFrame:
     )
     other = ~modality.isin(list(dataset.modalities))
     shows = "it is a " + modality.astype("string") + " image, which the task does not take"
+    rows = refuse(rows, table[CLASH].notna(), Reason.CONTRADICTION, table[CLASH])
     return refuse(rows, other, Reason.OUT_OF_SCOPE, shows)
 
 
@@ -100,9 +125,9 @@ def _texts(table: pd.DataFrame, each: Sequence[str | None]) -> pd.Series:
 
 
 def _evidence(table: pd.DataFrame) -> list[dict[str, str]]:
-    """Return what each row says of the diagnosis, by column; columns that say nothing are left out."""
-    wanted = dict.fromkeys(("diagnosis", "dx", *isic_terms.LEVELS, *_NATURES, *isic_terms.ONE_HOT))
-    columns = [name for name in wanted if name in table]
+    """Return what each row says of the diagnosis, by column, and where; columns that say nothing are left out."""
+    wanted = dict.fromkeys(("diagnosis", "dx", *isic_terms.LEVELS, *isic_terms.BENIGN_OR_MALIGNANT, *isic_terms.ONE_HOT))
+    columns = [name for each in wanted for name in (each, f"{ORIGIN}{each}") if name in table]
     records = table[columns].astype(object).where(table[columns].notna(), None).to_dict("records")
     return [{str(name): str(value) for name, value in record.items() if value is not None} for record in records]
 
@@ -112,15 +137,22 @@ def _find(row: dict[str, str]) -> _Finding:
     said: list[tuple[str, str, isic_terms.Diagnosis]] = []
     for name in isic_terms.ONE_HOT:
         if row.get(name) in ("1", "1.0") and name != "unk":
-            said.append((name.upper(), row[name], isic_terms.of_word(name)))
-    said += [(name, row[name], isic_terms.of_word(row[name])) for name in ("diagnosis", "dx") if name in row]
+            said.append((_named(row, name, name.upper()), row[name], isic_terms.of_word(name)))
+    words = [name for name in ("diagnosis", "dx") if name in row]
+    said += [(_named(row, name), row[name], isic_terms.of_word(row[name])) for name in words]
     if any(name in row for name in isic_terms.LEVELS):
         levels = tuple(row.get(name, "") for name in isic_terms.LEVELS)
         finest = next(name for name in reversed(isic_terms.LEVELS) if name in row)
-        said.append((finest, row[finest], isic_terms.of_levels(levels)))
-    natures = [(name, row[name], nature) for name in _NATURES if name in row and (nature := isic_terms.nature_of(row[name]))]
+        said.append((_named(row, finest), row[finest], isic_terms.of_levels(levels)))
+    kinds = {name: isic_terms.nature_of(row[name]) for name in isic_terms.BENIGN_OR_MALIGNANT if name in row}
+    natures = [(_named(row, name), row[name], nature) for name, nature in kinds.items() if nature]
     best = max((each for _, _, each in said), key=_detail, default=isic_terms.Diagnosis((), False))
     return _Finding(best, natures[0][2] if natures else None, _clash(said, natures))
+
+
+def _named(row: dict[str, str], name: str, shown: str = "") -> str:
+    """Return a column's name for a sentence, with its place where that is another table."""
+    return (shown or name) + (f" in {row[f'{ORIGIN}{name}']}" if f"{ORIGIN}{name}" in row else "")
 
 
 def _detail(diagnosis: isic_terms.Diagnosis) -> tuple[bool, int, bool]:

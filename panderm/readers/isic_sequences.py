@@ -36,10 +36,14 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery."""
     sorter = Sorter(dataset, landing)
     images = archive_images(sorter)
-    table = read_tables(sorter, images)
+    table = read_tables(sorter, images, dict.fromkeys(CHANGE, _changes_disagree))
     if table is not None:
         sorter.place(table[NAME], _sequences(dataset, table), by_name(images))
     return sorter.finish()
+
+
+def _changes_disagree(one: str, other: str) -> bool:
+    return len({_SAID.get(one.casefold(), one), _SAID.get(other.casefold(), other)}) > 1
 
 
 def _sequences(dataset: Dataset, table: pd.DataFrame) -> pd.DataFrame:

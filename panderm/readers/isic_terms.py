@@ -58,6 +58,9 @@ _NATURES: dict[str, Nature] = {
 ONE_HOT = ("mel", "nv", "bcc", "ak", "akiec", "bkl", "df", "vasc", "scc", "unk")
 """Columns of the challenges' ground truths, in lower case."""
 
+BENIGN_OR_MALIGNANT = ("benign_malignant", "diagnosis_1", "target")
+"""Columns that say benign or malignant."""
+
 LEVELS = tuple(f"diagnosis_{level}" for level in range(1, 6))
 
 

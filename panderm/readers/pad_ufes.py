@@ -1,6 +1,7 @@
 """PAD-UFES-20 as Mendeley Data ships it (Pacheco et al., 2020): ``metadata.csv`` with 26 columns, ``imgs_part_*/*.png``.
 
-The column of the Fitzpatrick type is spelt ``fitspatrick`` there.
+Either lies in any folder: the archive unpacks to ``images/imgs_part_1/``. The column of the Fitzpatrick type is spelt
+``fitspatrick`` there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from panderm.catalog import Dataset
 from panderm.readers import values
 from panderm.readers.base import Delivery
 from panderm.readers.csvfile import LINE
+from panderm.readers.listing import is_litter
 from panderm.readers.sorting import Sorter, by_name, column, file_names, stems
 
 TABLE = "metadata.csv"
@@ -22,8 +24,8 @@ REQUIRED = ("img_id", "patient_id", "diagnostic")
 def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery."""
     sorter = Sorter(dataset, landing)
-    images = sorter.images(lambda path: path.casefold().startswith("imgs_part") and "/" in path)
-    table = sorter.table(TABLE, REQUIRED, images)
+    images, name = sorter.images(_is_picture), sorter.find(TABLE)
+    table = sorter.table(name, REQUIRED, images)
     if table is not None:
         named = file_names(table["img_id"])
         rows = pd.DataFrame(
@@ -41,5 +43,9 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
                 "skin_type": values.skin_type(column(table, "fitspatrick")),
             }
         )
-        sorter.place(TABLE, rows, by_name(images))
+        sorter.place(name, rows, by_name(images))
     return sorter.finish()
+
+
+def _is_picture(path: str) -> bool:
+    return any(part.startswith("imgs_part") for part in path.casefold().split("/")[:-1]) and not is_litter(path)

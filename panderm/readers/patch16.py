@@ -30,7 +30,7 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     sorter = Sorter(dataset, landing)
     images = sorter.images(lambda path: looks_like_image(path) and "tiles" in path.split("/")[:-1])
     sorter.keep([path for path in sorter.files if path.rsplit("/", 1)[-1].casefold() in ("class_dict.json", "readme.md")])
-    found = next((path for path in sorter.files if path.rsplit("/", 1)[-1].casefold() == TABLE), TABLE)
+    found = sorter.find(TABLE)
     table = sorter.table(found, REQUIRED, images)
     if table is None:
         return sorter.finish()

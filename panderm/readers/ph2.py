@@ -33,7 +33,7 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     images = sorter.images(lambda path: bool(_IMAGES.search(path)) and bool(_IMAGE.search(path)))
     sorter.keep([path for path in below if path.casefold().endswith(".bmp") and path not in set(images)])
     sorter.keep([path for path in sorter.files if path.rsplit("/", 1)[-1].casefold() == "ph2_dataset.xlsx"])
-    found = next((path for path in sorter.files if path.rsplit("/", 1)[-1].casefold() == TABLE.casefold()), TABLE)
+    found = sorter.find(TABLE)
     table = sorter.table(found, REQUIRED, images, read_bars)
     if table is not None:
         named = file_names(table["name"])

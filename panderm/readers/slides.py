@@ -51,10 +51,7 @@ def place_slides(sorter: Sorter) -> None:
     if table is None:
         return
     rows = sorter.match(TABLE, _rows(sorter.dataset, table), by_name(slides) | {_stem(path): path for path in slides})
-    rows = _checked(sorter.dataset, rows)
-    for row in rows[rows["reason"].notna()].to_dict("records"):
-        sorter.reject([row["path"]], Reason(row["reason"]), str(row["detail"]))
-    good = rows[rows["reason"].isna()].sort_values("path")
+    good = sorter.refuse_marked(_checked(sorter.dataset, rows)).sort_values("path")
     for row in progress(good.to_dict("records"), what=f"find tissue {sorter.dataset.key}", total=len(good), unit="slide"):
         tiles = sorter.open(row["path"], partial(tile_names, power=None if pd.isna(row["power"]) else row["power"]))
         if tiles:

@@ -13,13 +13,22 @@ from panderm.core.tables import DELIVERED, IMAGE, MASK, to_table
 from panderm.imaging.members import BadMember, is_container, join, member_names
 from panderm.readers import values
 from panderm.readers.base import LICENCE, Delivery
+from panderm.readers.checks import refuse
 from panderm.readers.csvfile import LINE, UnreadableTable, read_csv
-from panderm.readers.listing import IMAGE_SUFFIXES, list_files, looks_like_image
+from panderm.readers.listing import IMAGE_SUFFIXES, is_litter, list_files, looks_like_image
+from panderm.readers.repeats import differ, disputes
 
 NAMED = "named"
 """Column of the rows given to :meth:`Sorter.place`: the file as its metadata row names it."""
 
+WHERE = "#where"
+"""Column that :meth:`Sorter.match` adds: the table and the line of each row, ``metadata.csv#12``."""
+
 _REJECTS = ["path", "reason", "detail"]
+_OWNERS = ("patient_id", "lesion_id")
+DECISIVE = ("label", "split", "visit", "malignant", "rfi_months", "recurrence")
+"""What rows of one image must agree on: whose it is, and for a task what it learns and judges by. The last three are no
+columns of ``DELIVERED``; they count where a reader leaves them in its rows."""
 
 
 class Sorter:
@@ -109,36 +118,55 @@ class Sorter:
         """Say which table or tables should name ``images``; those that stay unnamed are refused with that name."""
         self._territory.update(dict.fromkeys(images, name))
 
+    def find(self, *names: str) -> str:
+        """Return the path of the file that has one of these names, in any case and folder; the first name where none has."""
+        wanted = {name.casefold() for name in names}
+        found = (path for path in self.files if path.rsplit("/", 1)[-1].casefold() in wanted and not is_litter(path))
+        return min(found, key=lambda path: path.count("/"), default=names[0])
+
     def place(self, name: str | pd.Series, rows: pd.DataFrame, files: dict[str, str]) -> None:
         """Match metadata rows with files, and put both where they belong.
 
         Args:
             name: the table the rows are from, or a column that says it row by row.
-            rows: one row an image: :data:`NAMED`, ``#line``, columns of ``DELIVERED`` except ``path``; where a
-                column ``reason`` is not null the image is refused for that reason, with the text in ``detail``.
+            rows: one row an image: :data:`NAMED`, ``#line`` (0 where there is none), columns of ``DELIVERED`` except
+                ``path``; where a column ``reason`` is not null the image is refused for that reason, with the text in
+                ``detail``.
             files: name by which a row may call a file -> its path.
         """
-        rows = self.match(name, rows, files)
-        if self.dataset.classes:
-            self._check_labels(rows)
-        self._rows.append(self._refuse_marked(rows))
+        self.accept(self.match(name, rows, files))
 
     def match(self, name: str | pd.Series, rows: pd.DataFrame, files: dict[str, str]) -> pd.DataFrame:
-        """Return the rows that name a delivered file, with its ``path``; the others are refused. Takes what ``place`` does."""
-        return self._refuse_rows(name, rows.assign(path=locate(rows[NAMED], files)))
+        """Return the rows that name a delivered file, with its ``path`` and :data:`WHERE`; the others are refused.
+
+        Takes what :meth:`place` does. Of rows that name one file the first counts if they agree, otherwise the file is
+        refused: nobody can say which of them is right.
+        """
+        line = rows[LINE].astype("string")
+        where = (name + "#" + line).mask(line == "0")
+        return self._refuse_rows(rows.assign(path=locate(rows[NAMED], files), **{WHERE: where}))
 
     def accept(self, rows: pd.DataFrame) -> None:
         """Put images on the pile of rows: columns of ``DELIVERED``, ``path`` among them; labels are checked."""
-        if self.dataset.classes:
-            self._check_labels(rows)
-        self._rows.append(self._refuse_marked(rows))
+        rows = self.refuse_marked(self._labelled(rows) if self.dataset.classes else rows)
+        rows = rows[rows["path"].map(self._left.__contains__).astype(bool)]
+        for path in rows["path"]:
+            del self._left[path]
+        self._rows.append(rows)
+
+    def refuse_marked(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Refuse the files of rows with a ``reason``, with their table and line before the ``detail``; return the others."""
+        if "reason" not in rows:
+            return rows
+        marked = rows[rows["reason"].notna()]
+        if WHERE in marked:
+            marked = marked.assign(detail=(marked[WHERE] + ": ").fillna("") + marked["detail"])
+        self._refuse(marked)
+        return rows[rows["reason"].isna()]
 
     def reject(self, paths: Iterable[str], reason: Reason, detail: str) -> None:
         """Put files on the pile of rejects."""
-        refused = [path for path in paths if path in self._left]
-        for path in refused:
-            del self._left[path]
-        self._rejects.append(pd.DataFrame({"path": refused, "reason": reason.value, "detail": detail}))
+        self._refuse(pd.DataFrame({"path": list(paths), "reason": reason.value, "detail": detail}))
 
     def finish(self) -> Delivery:
         """Refuse what is left and return the three piles."""
@@ -164,10 +192,13 @@ class Sorter:
         frame: pd.DataFrame = to_table(rows, DELIVERED).to_pandas()
         return frame
 
-    def _refuse_rows(self, name: str | pd.Series, rows: pd.DataFrame) -> pd.DataFrame:
-        """Refuse rows that repeat another and rows without a file; return the rest."""
-        here = name + "#" + rows[LINE].astype("string")
-        unnamed = rows[NAMED].isna()
+    def _refuse_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Refuse files that rows disagree about, rows that repeat another and rows without a file; return the rest."""
+        columns = dict.fromkeys((*DECISIVE, *_OWNERS) if self.dataset.classes else _OWNERS, differ)
+        disputed = disputes(rows, rows["path"], rows[WHERE], columns)
+        self._refuse(pd.DataFrame({"path": disputed.index, "reason": Reason.CONTRADICTION.value, "detail": disputed.array}))
+        rows = rows[~rows["path"].isin(disputed.index)]
+        here, unnamed = rows[WHERE], rows[NAMED].isna()
         target = rows["path"].fillna(rows[NAMED])
         again = target.duplicated() & ~unnamed
         missing = rows["path"].isna() & ~again
@@ -177,23 +208,21 @@ class Sorter:
         self._note(target[lost], Reason.MISSING_FILE, here[lost] + " names it, but it was not delivered")
         return rows[~(again | missing)]
 
-    def _check_labels(self, rows: pd.DataFrame) -> None:
+    def _labelled(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with those marked whose label is none of the task's."""
         known = rows["label"].isin(list(self.dataset.classes))
         if "role" in rows:
             known |= rows["role"] == MASK
-        for word, group in rows[~known & ~_marked(rows)].groupby("label", dropna=False):
-            seen = "it has no label" if pd.isna(word) else f"the label is {word!r}"
-            self.reject(group["path"], Reason.UNKNOWN_LABEL, f"{seen}; allowed: {_some(self.dataset.classes)}")
+        words = rows["label"][~known].astype(object)
+        seen = words.map(lambda word: f"the label is {word!r}", na_action="ignore").fillna("it has no label")
+        return refuse(rows, ~known, Reason.UNKNOWN_LABEL, seen + f"; allowed: {_some(self.dataset.classes)}")
 
-    def _refuse_marked(self, rows: pd.DataFrame) -> pd.DataFrame:
-        marked = _marked(rows)
-        if marked.any():
-            for (reason, detail), group in rows[marked].groupby(["reason", "detail"]):
-                self.reject(group["path"], Reason(str(reason)), str(detail))
-        open_rows = rows[rows["path"].map(self._left.__contains__).astype(bool)]
-        for path in open_rows["path"]:
+    def _refuse(self, files: pd.DataFrame) -> None:
+        """Put files (``path``, ``reason``, ``detail``) on the pile of rejects, those that are left on the table."""
+        refused = files[files["path"].map(self._left.__contains__).astype(bool)].drop_duplicates("path")
+        for path in refused["path"]:
             del self._left[path]
-        return open_rows
+        self._rejects.append(refused[_REJECTS])
 
     def _note(self, paths: pd.Series, reason: Reason, detail: pd.Series | str) -> None:
         """Refuse metadata rows; no file is touched."""
@@ -203,10 +232,6 @@ class Sorter:
 def _some(names: tuple[str, ...], most: int = 12) -> str:
     """Return names for a sentence; of more than ``most`` the first ones and how many there are besides."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _marked(rows: pd.DataFrame) -> pd.Series:
-    return rows["reason"].notna() if "reason" in rows else pd.Series(False, index=rows.index)
 
 
 def column(frame: pd.DataFrame, name: str) -> pd.Series:

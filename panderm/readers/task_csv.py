@@ -15,11 +15,11 @@ import pandas as pd
 
 from panderm.catalog import Dataset
 from panderm.readers import class_list, values
-from panderm.readers.base import OFFICIAL, Delivery
+from panderm.readers.base import OFFICIAL, Delivery, is_official
 from panderm.readers.checks import known_split
 from panderm.readers.csvfile import LINE, read_csv
 from panderm.readers.listing import looks_like_image
-from panderm.readers.sorting import NAMED, Sorter, column, file_names, stems
+from panderm.readers.sorting import DECISIVE, NAMED, Sorter, column, file_names, stems
 
 TABLE = "metadata.csv"
 _READ = ("image", "label", "patient_id", "lesion_id", "visit", "age", "sex", "site", "skin_type", "split", "institution")
@@ -29,7 +29,9 @@ Check = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 
 
 def read(dataset: Dataset, landing: Path) -> Delivery:
-    """Read the delivery."""
+    """Read the delivery, by the public code's table where that was delivered."""
+    if is_official(dataset, landing):
+        return read_with(dataset, landing, ("split",), _official, name=OFFICIAL)
     return read_with(dataset, landing)
 
 
@@ -39,6 +41,7 @@ def read_with(
     required: tuple[str, ...] = (),
     prepare: Table = lambda table: table,
     check: Check = lambda _, rows: rows,
+    name: str = TABLE,
 ) -> Delivery:
     """Read a delivery of which more is known than that it is a table with images.
 
@@ -47,19 +50,19 @@ def read_with(
         landing: its folder.
         required: columns needed besides image and label.
         prepare: gets the table as delivered and returns it in the words of this module.
-        check: gets table and rows and returns the rows, some refused (:func:`panderm.readers.checks.refuse`).
+        check: gets table and rows, those whose image was delivered and is named for the first time, and returns the rows,
+            some refused (:func:`panderm.readers.checks.refuse`).
+        name: of the table.
     """
     sorter = Sorter(dataset, landing)
-    name = TABLE
-    if any(path.casefold() == OFFICIAL for path in sorter.files):
-        name, required, prepare, check = OFFICIAL, ("split",), _official, lambda _, rows: rows
     images = sorter.images(looks_like_image)
     table = sorter.table(name, ("image", "label", *required), images, lambda path: prepare(_labelled(dataset, read_csv(path))))
     if table is None:
         return sorter.finish()
     words = class_list.read_words(sorter, landing, table["label"])
     rows = words.mark(_rows(dataset, table, words))
-    sorter.place(name, known_split(check(table, rows)), Rooted(images).files(rows[NAMED]))
+    rows = sorter.match(name, rows, Rooted(images).files(rows[NAMED]))
+    sorter.accept(known_split(check(table.loc[rows.index], rows)))
     return sorter.finish()
 
 
@@ -67,6 +70,7 @@ def _rows(dataset: Dataset, table: pd.DataFrame, words: class_list.Words) -> pd.
     named = file_names(table["image"])
     label = words.label(table["label"])
     lesion = values.within(column(table, "patient_id"), column(table, "lesion_id"))
+    lesion = values.prefixed(dataset.patient_namespace, lesion)
     own = values.identifier(table["label"]).where(label.str.casefold() != values.identifier(table["label"]).str.casefold())
     return pd.DataFrame(
         {
@@ -75,8 +79,8 @@ def _rows(dataset: Dataset, table: pd.DataFrame, words: class_list.Words) -> pd.
             "image_id": stems(named),
             "modality": dataset.modalities[0],
             "patient_id": values.prefixed(dataset.patient_namespace, column(table, "patient_id")),
-            "lesion_id": values.prefixed(dataset.patient_namespace, lesion),
-            "visit": values.identifier(column(table, "visit")),
+            "lesion_id": lesion,
+            "visit": values.visit(column(table, "visit"), lesion),
             "label": label,
             "split": values.split(column(table, "split")),
             "age": values.age(column(table, "age")),
@@ -85,6 +89,7 @@ def _rows(dataset: Dataset, table: pd.DataFrame, words: class_list.Words) -> pd.
             "skin_type": values.skin_type(column(table, "skin_type")),
             "institution": values.text(column(table, "institution")),
             "attributes": values.attributes(_further(table).assign(delivered_label=own)),
+            **{name: table[name] for name in DECISIVE if name in table and name not in _READ},
         }
     )
 

@@ -22,6 +22,7 @@ _SPLITS = {
 }
 _YES = ("1", "1.0", "true", "yes", "y", "x", "present", "positive")
 _NO = ("0", "0.0", "false", "no", "n", "absent", "negative")
+_DATE = re.compile(r"^(\d{4}-\d{2}-\d{2})(?:[T ][\d:.]+Z?)?$")
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 OLDEST = 120.0
 """Ages above it, in years, are typing mistakes (the oldest person on record reached 122)."""
@@ -40,7 +41,7 @@ def identifier(values: pd.Series) -> pd.Series:
 
 def age(values: pd.Series) -> pd.Series:
     """Return ages in years as float64; ``85+`` is 85, anything that is no age from 0 to :data:`OLDEST` is null."""
-    years = pd.to_numeric(text(values).str.removesuffix("+"), errors="coerce").astype("float64")
+    years = number(text(values).str.removesuffix("+"))
     return years.where(years.between(0.0, OLDEST))
 
 
@@ -69,6 +70,19 @@ def number(values: pd.Series) -> pd.Series:
     plain = text(values).str.replace(r"^([^,.]*),([^,.]*)$", r"\1.\2", regex=True)
     numbers = pd.to_numeric(plain, errors="coerce").astype("float64")
     return numbers.where(numbers.abs() < math.inf)
+
+
+def visit(delivered: pd.Series, lesions: pd.Series) -> pd.Series:
+    """Return time points; where all of a lesion's are dates (``2019-03-01``), 1, 2, ... in their order, one day one number.
+
+    A date is not carried on: beside an age it would help to find the person. One that stands among other words, or of no
+    lesion, becomes null.
+    """
+    named = identifier(delivered)
+    day = pd.to_datetime(named.str.extract(_DATE, expand=False), format="%Y-%m-%d", errors="coerce")
+    whole = (day.notna() | named.isna()).groupby(lesions).transform("all").fillna(False).astype(bool)
+    order = day.groupby(lesions).rank(method="dense").where(whole).astype("Int64").astype("string")
+    return named.mask(day.notna(), order)
 
 
 def yes_no(values: pd.Series) -> pd.Series:

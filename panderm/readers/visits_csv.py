@@ -29,6 +29,7 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
         person = values.identifier(table["person"])
         file = file_names(table["file"], "images")
         named = file.where(file.str.contains("/"), person + "/" + file)
+        lesion = values.prefixed(dataset.patient_namespace, values.within(person, table["lesion"]))
         rows = pd.DataFrame(
             {
                 "named": named,
@@ -36,8 +37,8 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
                 "image_id": named.str.replace(r"\.[^./]+$", "", regex=True).str.replace("/", "_"),
                 "modality": dataset.modalities[0],
                 "patient_id": values.prefixed(dataset.patient_namespace, person),
-                "lesion_id": values.prefixed(dataset.patient_namespace, values.within(person, table["lesion"])),
-                "visit": values.identifier(table["visit"]),
+                "lesion_id": lesion,
+                "visit": values.visit(table["visit"], lesion),
                 "label": values.label(column(table, "diagnosis"), dataset.classes),
                 "age": values.age(column(table, "age")),
                 "sex": values.sex(column(table, "sex")),

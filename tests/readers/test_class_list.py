@@ -67,7 +67,7 @@ def test_key__sees_through_case_and_separators() -> None:
 def test_numbers__count_in_the_order_of_classes_txt(landing: Any) -> None:
     table = "image,label,split\na.jpg,0,train\nb.jpg,1.0,test\nc.jpg,2,test\n"
     images = {f"{name}.jpg": name.encode() for name in "abc"}
-    ham = Dataset("benchmarks/ham10000", "ham10000", ("dermoscopic",), "isic", ("bcc", "mel", "nv"))
+    ham = Dataset("benchmarks/ham10000", "ham10000", ("dermoscopic",), "isic", ("bcc", "mel", "nv"), "diagnosis")
     assert list(read(ham, landing(images | {"panderm.csv": table})).rows["label"]) == ["bcc", "mel", "nv"]
     ordered = read(ham, landing({"classes.txt": "nv\nbcc\nmel\n"})).rows
     assert list(ordered["label"]) == ["nv", "bcc", "mel"]

@@ -25,8 +25,8 @@ def test_ddi__is_melanoma_against_the_rest(landing: Any, layouts: Any) -> None:
     assert list(delivery.rows["skin_type"]) == ["I-II", "V-VI"]
     assert json.loads(delivery.rows["attributes"].iloc[0]) == {"disease": "melanoma-in-situ", "malignant": 1}
     assert why(delivery) == {
-        "000003.png": "disease is 'melanoma' but malignant is false",
-        "000004.png": "it has no label; allowed: other, melanoma",
+        "000003.png": "ddi_metadata.csv#4: disease is 'melanoma' but malignant is false",
+        "000004.png": "ddi_metadata.csv#5: it has no label; allowed: other, melanoma",
     }
 
 
@@ -35,7 +35,7 @@ def test_ph2__reads_the_table_of_bars_and_leaves_masks_aside(landing: Any, layou
     assert list(delivery.rows["image_id"]) == ["IMD003", "IMD063"]
     assert list(delivery.rows["label"]) == ["other", "melanoma"]
     assert set(delivery.rows["modality"]) == {"dermoscopic"}
-    assert list(why(delivery).values()) == ["the label is '7'; allowed: other, melanoma"]
+    assert list(why(delivery).values()) == ["PH2_dataset.txt#4: the label is '7'; allowed: other, melanoma"]
     mask = "PH2 Dataset images/IMD063/IMD063_lesion/IMD063_lesion.bmp"
     assert delivery.metadata_files == (mask, "PH2_dataset.txt", "PH2_dataset.xlsx")
     facts = json.loads(delivery.rows.set_index("image_id").loc["IMD063", "attributes"])
@@ -72,7 +72,9 @@ def test_fitzpatrick17k__knows_no_skin_type_for_minus_one(landing: Any, layouts:
     assert list(delivery.rows["label"]) == ["acne", "vitiligo"]
     assert list(delivery.rows["skin_type"].fillna("?")) == ["III", "?"]
     assert "example.org" not in "".join(delivery.rows["attributes"]), "links lead to people's photos"
-    assert why(delivery)["images/ghi.jpg"].startswith("it has no label; allowed: acanthosis nigricans, acne")
+    assert why(delivery)["images/ghi.jpg"].startswith(
+        "fitzpatrick17k.csv#4: it has no label; allowed: acanthosis nigricans, acne"
+    )
     assert "and 102 more" in why(delivery)["images/ghi.jpg"]
 
 
@@ -81,7 +83,7 @@ def test_patch16__keeps_tiles_of_a_slide_together_and_wants_folder_and_row_to_ag
     assert set(delivery.rows["lesion_id"]) == {"patch16:ws_44"}
     assert set(delivery.rows["split"]) == {"train"}
     (detail,) = why(delivery).values()
-    assert detail == "class is 'tumor_skin_naevus_naevus' but file lies in 'nontumor_skin_dermis_dermis'"
+    assert detail == "data/tiles-v2.csv#4: class is 'tumor_skin_naevus_naevus' but file lies in 'nontumor_skin_dermis_dermis'"
 
 
 @pytest.mark.parametrize("task", ["tbp_risk", "tbp_screening"])
@@ -94,10 +96,11 @@ def test_vectra_task__carries_measurements_and_malignancy(landing: Any, layouts:
     assert json.loads(rows["attributes"]["Q1_2020_L1"]) == quiet, "NaN is left out"
     assert json.loads(rows["attributes"]["Q1_2020_L2"])["malignant"] == 1
     assert why(delivery) == {
-        "Q1/2020/tiles/L3.png": "dermoscopy is no but pathology is 'malignant'",
-        "Q1/2020/tiles/L4.png": "the label is 'perhaps'; allowed: low, high",
-        "Q1/2020/tiles/L5.png": "pathology is 'odd'; allowed: benign, malignant, melanoma, or blank",
-        "Q2/2020/tiles/L1.png": "the split is 'Holdout'; allowed: train, val, test",
+        "Q1/2020/tiles/L3.png": "Q1/2020/lesions.csv#4: dermoscopy is no but pathology is 'malignant'",
+        "Q1/2020/tiles/L4.png": "Q1/2020/lesions.csv#5: the label is 'perhaps'; allowed: low, high",
+        "Q1/2020/tiles/L5.png": "Q1/2020/lesions.csv#6: pathology is 'odd'; allowed: benign, malignant, melanoma, BCC, SCC, "
+        "nevus and the other words of docs/deliveries.md, or blank",
+        "Q2/2020/tiles/L1.png": "Q2/2020/lesions.csv#2: the split is 'Holdout'; allowed: train, val, test",
     }
 
 

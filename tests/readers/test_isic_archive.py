@@ -68,10 +68,13 @@ def test_newest_schema__reads_the_path_of_a_diagnosis(landing: Any) -> None:
         "image_type": "dermoscopic",
     }
     reasons = refused(delivery)
-    assert reasons["ISIC_7"] == ("out_of_scope", "the diagnosis is 'Melanoma metastasis', none of the task's classes")
+    assert reasons["ISIC_7"] == (
+        "out_of_scope",
+        "metadata.csv#8: the diagnosis is 'Melanoma metastasis', none of the task's classes",
+    )
     assert reasons["ISIC_8"][0] == "out_of_scope"
-    assert reasons["ISIC_9"] == ("out_of_scope", "it has no diagnosis")
-    assert reasons["ISIC_10"] == ("out_of_scope", "it is a clinical image, which the task does not take")
+    assert reasons["ISIC_9"] == ("out_of_scope", "metadata.csv#10: it has no diagnosis")
+    assert reasons["ISIC_10"] == ("out_of_scope", "metadata.csv#11: it is a clinical image, which the task does not take")
     assert reasons["ISIC_11"][0] == "unknown_label"
 
 
@@ -93,14 +96,14 @@ def test_middle_schema__contradictions_are_refused_by_both_names(landing: Any) -
     reasons = refused(delivery)
     assert reasons["ISIC_2"] == (
         "contradiction",
-        "diagnosis says 'Melanoma', benign_malignant says 'Benign'; correct the table",
+        "metadata.csv#3: diagnosis says 'Melanoma', benign_malignant says 'Benign'; correct the table",
     )
     assert reasons["ISIC_3"] == (
         "contradiction",
-        "diagnosis says 'nevus', benign_malignant says 'malignant'; correct the table",
+        "metadata.csv#4: diagnosis says 'nevus', benign_malignant says 'malignant'; correct the table",
     )
     assert reasons["ISIC_6"][0] == "out_of_scope", "malignant, but perhaps no melanoma"
-    assert reasons["ISIC_8"] == ("out_of_scope", "it is a tbp image, which the task does not take")
+    assert reasons["ISIC_8"] == ("out_of_scope", "metadata.csv#9: it is a tbp image, which the task does not take")
 
 
 def test_old_schema_2019__joins_ground_truth_and_metadata(landing: Any) -> None:
@@ -119,8 +122,11 @@ def test_old_schema_2019__joins_ground_truth_and_metadata(landing: Any) -> None:
     second = delivery.rows.set_index("image_id").loc["ISIC_2_downsampled"]
     assert (second["age"], second["sex"], second["lesion_id"]) == (55.0, "female", "isic:BCN_0000001")
     reasons = refused(delivery)
-    assert reasons["ISIC_3"] == ("contradiction", "MEL says '1.0', NV says '1.0'; correct the table")
-    assert reasons["ISIC_4"] == ("out_of_scope", "it has no diagnosis")
+    assert reasons["ISIC_3"] == (
+        "contradiction",
+        "ISIC_2019_Training_GroundTruth.csv#4: MEL says '1.0', NV says '1.0'; correct the table",
+    )
+    assert reasons["ISIC_4"] == ("out_of_scope", "ISIC_2019_Training_GroundTruth.csv#5: it has no diagnosis")
     assert reasons["ISIC_5"][0] == "out_of_scope", "benign keratosis may be seborrheic or a lentigo"
     assert reasons["ISIC_7"][0] == "no_metadata"
     assert "ISIC_2019_Training_GroundTruth.csv" in reasons["ISIC_7"][1]
@@ -210,7 +216,7 @@ def test_sequences__order_by_day_and_tell_change_by_the_confirmation(landing: An
         "ISIC_5": ("2", "unchanged"),
     }
     reasons = refused(delivery)
-    assert reasons["ISIC_6"] == ("out_of_scope", "it is the only image of its lesion; a change needs two")
+    assert reasons["ISIC_6"] == ("out_of_scope", "metadata.csv#7: it is the only image of its lesion; a change needs two")
     assert reasons["ISIC_7"][0] == "no_metadata"
     assert reasons["ISIC_8"][0] == reasons["ISIC_9"][0] == "unknown_label"
 

@@ -56,11 +56,14 @@ def test_read__a_bad_slide_is_refused_with_a_sentence_and_the_others_go_on(landi
     said = refused(delivery)
     assert said["C3L-00002-21.svs"] == (
         "contradiction",
-        "case_id says C3L-00009, the file's name says C3L-00002; correct the table",
+        "slides.csv#3: case_id says C3L-00009, the file's name says C3L-00002; correct the table",
     )
-    assert said["C3L-00003-21.svs"] == ("unknown_label", "the label is 'wart'; allowed: normal, tumour")
-    assert said["C3L-00004-21.svs"] == ("unknown_label", "it has no label; allowed: normal, tumour")
-    assert said["other.svs"] == ("no_metadata", "nobody says whose slide it is; give slide_id and case_id in slides.csv")
+    assert said["C3L-00003-21.svs"] == ("unknown_label", "slides.csv#4: the label is 'wart'; allowed: normal, tumour")
+    assert said["C3L-00004-21.svs"] == ("unknown_label", "slides.csv#5: it has no label; allowed: normal, tumour")
+    assert said["other.svs"] == (
+        "no_metadata",
+        "slides.csv#6: nobody says whose slide it is; give slide_id and case_id in slides.csv",
+    )
     assert said["torn.svs"] == ("truncated", "torn.svs is not a readable slide; copy it again")
     assert said["dumb.svs"][0] == "bad_value"
     assert said["lost"][0] == "missing_file"
