@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 LINE = "#line"
-"""Column added to every table: the line of the file that the row stands on, the header being line 1."""
+"""Column added to every table: the line of the file that the row begins on, the file's first line being line 1."""
+
+_DECLARED = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+"""A first line by which a spreadsheet says the separator; it is no part of the table."""
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -24,19 +30,36 @@ def read_csv(path: Path) -> pd.DataFrame:
     Raises:
         UnreadableTable: the file cannot be opened, is empty, or its rows do not fit its header.
     """
-    content = read_text(path)
+    whole = read_text(path)
+    declared = _DECLARED.match(whole)
+    content = whole[declared.end() :] if declared else whole
+    separator = declared[1] if declared else _separator(content)
     try:
-        frame = pd.read_csv(
-            io.StringIO(content), sep=_separator(content), dtype=str, keep_default_na=False, skip_blank_lines=False
-        )
+        frame = pd.read_csv(io.StringIO(content), sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UnreadableTable(f"{path.name} is not a readable table ({str(error).splitlines()[0]})") from error
     frame = _unshifted(frame, path.name)
     frame.columns = pd.Index([str(name).strip().casefold() for name in frame.columns])
     frame = frame.loc[:, ~frame.columns.duplicated()].fillna("")
-    frame[LINE] = range(2, len(frame) + 2)
+    frame[LINE] = [line + bool(declared) for line in _lines(content, separator, len(frame))]
     blank = (frame.drop(columns=LINE) == "").all(axis=1)
     return frame[~blank].reset_index(drop=True)
+
+
+def _lines(content: str, separator: str, rows: int) -> Sequence[int]:
+    """Return the line that each row begins on: a cell in quotes may hold line breaks, so a row may take several lines."""
+    plain = range(2, rows + 2)
+    if '"' not in content:
+        return plain
+    reader = csv.reader(io.StringIO(content, newline=None), delimiter=separator)
+    begins, last = [], 0
+    try:
+        for _ in reader:
+            begins.append(last + 1)
+            last = reader.line_num
+    except csv.Error:
+        return plain
+    return begins[1:] if len(begins) == rows + 1 else plain
 
 
 def read_text(path: Path) -> str:

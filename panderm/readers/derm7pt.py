@@ -36,7 +36,8 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
     """Read the delivery; it may lie in a folder of its own (``release_v0/``)."""
     sorter = Sorter(dataset, landing)
     root = next((path[: -len(TABLE)] for path in sorter.files if path.casefold().endswith(TABLE)), "")
-    images = sorter.images(lambda path: path.startswith(f"{root}images/"))
+    folder = f"{root}images/".casefold()
+    images = sorter.images(lambda path: path.casefold().startswith(folder))
     table = sorter.table(root + TABLE, REQUIRED, images)
     if table is not None:
         split, twice = _official(sorter, root, table)
@@ -44,18 +45,19 @@ def read(dataset: Dataset, landing: Path) -> Delivery:
         rows = pd.concat([part[part[NAMED].notna()] for part in parts])
         detail = f"{root}meta: more than one of the three files of indexes lists its case; correct them"
         rows = refuse(rows, rows.index.to_series().map(twice), Reason.CONTRADICTION, detail)
-        files = {path[len(root) + len("images/") :]: path for path in images}
+        files = {path[len(folder) :]: path for path in images}
         sorter.place(root + TABLE, rows.reset_index(drop=True), files)
     return sorter.finish()
 
 
 def _official(sorter: Sorter, root: str, table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Return each row's split (null where no file lists it) and whether more than one file does."""
-    place = table[LINE] - 2
+    place = pd.Series(range(len(table)), index=table.index)
+    delivered = {path.casefold() for path in sorter.files}
     found, listed = pd.Series(pd.NA, index=table.index, dtype="string"), pd.Series(0, index=table.index)
     for name, split in _SPLITS.items():
         path = f"{root}meta/{name}_indexes.csv"
-        indexes = sorter.table(path, ("indexes",), []) if path in sorter.files else None
+        indexes = sorter.table(path, ("indexes",), []) if path.casefold() in delivered else None
         if indexes is not None:
             here = place.isin(values.number(indexes["indexes"]))
             found, listed = found.mask(here, split), listed + here
