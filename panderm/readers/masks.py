@@ -1,4 +1,4 @@
-"""Images and their masks, paired by name: ``<id>.jpg`` and ``<id>_segmentation.png``."""
+"""Images and their masks, paired by name: ``<id>.jpg`` and ``<id>_segmentation.png``, ``<id>_mask.png`` or ``<id>.png``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from panderm.core.reasons import Reason
 from panderm.core.tables import IMAGE, MASK
 from panderm.readers.sorting import Sorter, stems
 
-_ENDING = re.compile(r"_(segmentation|mask)(\.[^./]+)?$", re.IGNORECASE)
+_ENDING = re.compile(r"(_(segmentation|mask))?(\.[^./]+)?$", re.IGNORECASE)
 
 
 def of_image(path: str) -> str:

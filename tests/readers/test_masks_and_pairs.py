@@ -48,6 +48,20 @@ def test_isic2018_seg__pairs_masks_within_the_official_split(landing: Any) -> No
     assert len(delivery.metadata_files) == 2
 
 
+def test_isic2018_seg__reads_the_folders_of_the_public_code(landing: Any) -> None:
+    parts = {"Training": ("ISIC_1", "_segmentation"), "Validation": ("ISIC_2", "_segmentation"), "Test": ("ISIC_3", "")}
+    files = {f"ISIC2018/{part}_Data/{name}.jpg": b"i" for part, (name, _) in parts.items()}
+    files |= {f"ISIC2018/{part}_GroundTruth/{name}{end}.png": b"m" for part, (name, end) in parts.items()}
+    delivery = read(dataset("benchmarks/isic2018_seg"), landing(files))
+    assert delivery.rejects.empty
+    splits = delivery.rows.set_index("image_id")["split"].to_dict()
+    assert splits == {
+        f"{name}{end}": split
+        for name, split in (("ISIC_1", "train"), ("ISIC_2", "val"), ("ISIC_3", "test"))
+        for end in ("", "_mask")
+    }
+
+
 def test_ham10000_seg__masks_take_lesion_and_person_from_the_table(landing: Any) -> None:
     folder = "HAM10000_segmentations_lesion_tschandl"
     files = {
