@@ -43,6 +43,7 @@ class Config(FrozenConfig):
         delivery: number of batches; 2 adds a second batch to the first and leaves the first as it is.
         broken: datasets whose delivery must fail its contract.
         hdf5: put the images of ISIC 2024 into ``train-image.hdf5`` instead of a folder.
+        layout: write the datasets in another layout that they come in, such as ``isic2018``; empty for the usual ones.
         processes: drawing at a time; 0 for one a core.
     """
 
@@ -51,6 +52,7 @@ class Config(FrozenConfig):
     delivery: int = Field(default=1, ge=1, le=9)
     broken: tuple[str, ...] = ()
     hdf5: bool = False
+    layout: str = ""
     processes: int = Field(default=0, ge=0)
 
 
@@ -66,16 +68,13 @@ def run(config: Config, datasets: Sequence[str], landing: Path) -> Record:
         A record with the counts ``images``, ``files``, ``written`` and, per dataset, where its trouble is.
 
     Raises:
-        InputError: a key is unknown, or a delivery's folder holds files that no twin made.
+        InputError: a key or a layout is unknown, or a delivery's folder holds files that no twin made.
     """
     chosen = [dataset(key) for key in dict.fromkeys(datasets)]
     for key in config.broken:
         if key not in {row.key for row in chosen}:
             raise InputError(f"broken names {key!r}, which is not among the datasets to write; name it there too")
-    plans = {
-        row.key: plan(row, config.seed, config.scale, config.delivery, broken=row.key in config.broken, hdf5=config.hdf5)
-        for row in chosen
-    }
+    plans = {row.key: _planned(config, row) for row in chosen}
     for row in chosen:
         _refuse_foreign(row, landing)
     jobs = [job for row in chosen for job in _prepare(plans[row.key], row, landing)]
@@ -95,6 +94,11 @@ def run(config: Config, datasets: Sequence[str], landing: Path) -> Record:
         values={"trouble": {key: one.trouble for key, one in plans.items()}},
         config=config.model_dump(mode="json", exclude={"processes"}),
     )
+
+
+def _planned(config: Config, row: Dataset) -> Plan:
+    broken = row.key in config.broken
+    return plan(row, config.seed, config.scale, config.delivery, broken=broken, hdf5=config.hdf5, layout=config.layout)
 
 
 def _photos(content: Content) -> int:

@@ -21,6 +21,7 @@ from panderm.core.layout import Layout
     "--sheet", type=click.Path(dir_okay=False, path_type=Path), help="Write a contact sheet to this PNG, nothing else."
 )
 @click.option("--hdf5", is_flag=True, default=None, help="ISIC 2024's images in train-image.hdf5 instead of a folder.")
+@click.option("--layout", help="Another layout of the datasets: archive or isic2018 (ham10000), isic2019 (bcn20000).")
 @click.option("--all", "everything", is_flag=True, help="Every dataset that has a twin, not only the demo's.")
 @click.option("--trouble", is_flag=True, help="Also print where the planted trouble is.")
 @settings_option

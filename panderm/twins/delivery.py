@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from panderm.catalog import Dataset
+from panderm.core.errors import InputError, one_of
 from panderm.core.layout import benchmark_dataset
 from panderm.imaging.members import join
 from panderm.readers.isic2024 import CONTAINER
-from panderm.twins import clinical, cohorts, derm7pt, isic, layouts, slides, total_body
+from panderm.twins import challenges, clinical, cohorts, derm7pt, isic, layouts, slides, total_body
 from panderm.twins.further import Twin, further_shots
 from panderm.twins.layouts import Laid
 from panderm.twins.picture import Picture, encode
@@ -105,7 +106,16 @@ class Plan:
     trouble: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken: bool = False, hdf5: bool = False) -> Plan:
+def plan(
+    dataset: Dataset,
+    seed: int,
+    scale: Scale,
+    delivery: int = 1,
+    *,
+    broken: bool = False,
+    hdf5: bool = False,
+    layout: str = "",
+) -> Plan:
     """Return what deliveries 1 to ``delivery`` of a dataset's twin hold together.
 
     Args:
@@ -115,19 +125,26 @@ def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken
         delivery: the number of batches; every batch leaves the files of those before as they are.
         broken: make it fail its contract.
         hdf5: put the images of ISIC 2024 into ``train-image.hdf5`` instead of a folder.
+        layout: name of another layout of the dataset (``challenges.LAYOUTS``), empty for its usual one.
+
+    Raises:
+        InputError: the dataset has no other layout of that name.
     """
-    if dataset.reader == "slides":
+    lay = _layout(dataset, layout)
+    if lay is None:
         whole = slides.delivered(dataset.key, seed, scale, delivery, broken=broken)
         return Plan({**whole.files, **_LITTER}, whole.trouble | {"litter": tuple(_LITTER)})
     batches = [_shots(dataset.key, seed, scale, number) for number in range(1, delivery + 1)]
     extras = dict(_extras(dataset, batches[0], seed, scale))
     added = [shot for number in batches[1:] for shot in number]
-    laid = LAYOUTS[dataset.reader](batches[0] + list(extras.values()) + added)
+    laid = lay(batches[0] + list(extras.values()) + added)
     paths = {shot.name: path for path, shot in laid.photos.items()}
     trouble: dict[str, list[str]] = defaultdict(list)
     for key, shot in extras.items():
-        trouble[key.split("#", maxsplit=1)[0]].append(paths[shot.name])
+        if paths[shot.name] not in laid.beyond:
+            trouble[key.split("#", maxsplit=1)[0]].append(paths[shot.name])
     trouble["out_of_scope"] += [path for path, shot in laid.photos.items() if shot.picture.kind not in dataset.modalities]
+    trouble["out_of_scope"] += laid.beyond
     _plant_in_tables(dataset, laid, trouble)
     _plant_mask(dataset, laid, trouble)
     if dataset.key == "mym_hop_derm":
@@ -140,6 +157,16 @@ def plan(dataset: Dataset, seed: int, scale: Scale, delivery: int = 1, *, broken
     if hdf5 and dataset.reader == "isic2024":
         return _packed(files, trouble)
     return Plan(files, {key: tuple(where) for key, where in sorted(trouble.items()) if where})
+
+
+def _layout(dataset: Dataset, name: str) -> Callable[[list[Shot]], Laid] | None:
+    """Return how a dataset's delivery is laid out, None for whole slides, which draw their own."""
+    if not name:
+        return LAYOUTS.get(dataset.reader)
+    others = {layout: lay for (key, layout), lay in challenges.LAYOUTS.items() if key == dataset.key}
+    if name not in others:
+        raise InputError(one_of(name, sorted(others) or "only its usual one", f"layout of {dataset.key}"))
+    return others[name]
 
 
 def _packed(files: dict[str, Content], trouble: dict[str, list[str]]) -> Plan:
@@ -290,4 +317,4 @@ def _break(dataset: Dataset, laid: Laid) -> None:
             laid.photos[path] = replace(shot, how=shot.how or ("truncated" if number % 4 else ""))
         return
     for table in laid.tables.values():
-        table.drop(column or table.file_column)
+        table.drop(column if column in table.columns else table.file_column)

@@ -97,6 +97,12 @@ _WORDS: dict[str, tuple[_Words, ...]] = {
             ("Malignant", "Malignant melanocytic proliferations (Melanoma)", "Melanoma metastasis"),
         ),
     ),
+    "akiec": (
+        _Words(
+            "squamous cell carcinoma", ("Malignant", "Malignant epidermal proliferations", "Squamous cell carcinoma in situ")
+        ),
+    ),
+    "bkl": (_Words("pigmented benign keratosis", ("Benign", "Benign epidermal proliferations", "Pigmented benign keratosis")),),
     "changed": (_MELANOMA, _NEVUS),
     "unchanged": (_NEVUS,),
     "melanoma": (_MELANOMA,),
@@ -121,12 +127,14 @@ def _person(shot: Shot) -> Row:
     }
 
 
-_SITES = {
+SITES = {
     **dict.fromkeys(("back",), "posterior torso"),
     **dict.fromkeys(("abdomen", "chest"), "anterior torso"),
     **dict.fromkeys(("face", "neck"), "head/neck"),
     "foot": "palms/soles",
 }
+"""Site drawn -> how the archive calls it, where it says so otherwise."""
+
 _NEWEST = (
     *("isic_id", "attribution", "copyright_license", "acquisition_day", "age_approx", "anatom_site_1", "anatom_site_general"),
     *("anatom_site_special", "concomitant_biopsy", *(f"diagnosis_{level}" for level in range(1, 6))),
@@ -143,7 +151,7 @@ _OLD = (
 
 
 def _row(shot: Shot) -> Row:
-    words, site = _words(shot), _SITES.get(shot.site, shot.site)
+    words, site = _words(shot), SITES.get(shot.site, shot.site)
     nature = words.levels[0].casefold()
     if "contradicts" in shot.more:
         nature = "benign" if nature == "malignant" else "malignant"
@@ -180,6 +188,12 @@ def isic_archive(shots: list[Shot]) -> Laid:
     shots = [_close_up(shot) if start == 32 else shot for shot in shots]
     table = Table(list(_MIDDLE if start == 32 else _NEWEST), [_row(shot) for shot in shots], "isic_id")
     return _export(shots, table)
+
+
+def ham10000_export(shots: list[Shot]) -> Laid:
+    """Lay out HAM10000's photos as the archive exports them today, in the newest schema."""
+    renumbered = [replace(shot, lesion=f"L{shot.lesion.removeprefix('HAM_')}") for shot in shots]
+    return _export(renumbered, Table(list(_NEWEST), [_row(shot) for shot in renumbered], "isic_id"))
 
 
 def _close_up(shot: Shot) -> Shot:

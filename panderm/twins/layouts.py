@@ -58,11 +58,13 @@ class Laid:
         photos: path -> photo.
         tables: path -> table; the first one is where row-level trouble goes.
         documents: path -> bytes of any other file of the layout.
+        beyond: photos whose label the layout cannot say, or that are not the task's; their paths.
     """
 
     photos: dict[str, Shot]
     tables: dict[str, Table] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
+    beyond: tuple[str, ...] = ()
 
 
 def age(shot: Shot) -> str:

@@ -76,6 +76,11 @@ def test_synthesize__writes_a_contact_sheet(capsys: pytest.CaptureFixture[str], 
         (("mym", "--set", "seeed=3"), "unknown key 'seeed'; allowed: seed"),
         (("mym", "--broken", "hop"), "broken names 'hop'"),
         (("mym", "--delivery", "0"), "'delivery' is 0"),
+        (
+            ("benchmarks/ham10000", "--layout", "isic2019"),
+            "layout of benchmarks/ham10000 'isic2019'; allowed: archive, isic2018",
+        ),
+        (("mym", "--layout", "archive"), "unknown layout of mym 'archive'; allowed: only its usual one"),
     ],
 )
 def test_synthesize__refuses_in_one_sentence(

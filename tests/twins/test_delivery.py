@@ -8,6 +8,7 @@ import pytest
 from panderm.catalog import dataset, delivered_datasets, demo_datasets
 from panderm.core.layout import benchmark_dataset
 from panderm.readers import read
+from panderm.twins import challenges
 from panderm.twins.delivery import LAYOUTS, Packed, Photo, Plan, plan
 from panderm.twins.layouts import ISIC_COLUMNS
 from panderm.twins.shots import SCALES, TASKS, task_shots
@@ -33,9 +34,15 @@ def laid(one: Plan, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("key", "scale"), [(key, scale) for key in KEYS for scale in SCALES if key in DEMO or scale == "tiny"])
-def test_plan__is_read_by_its_reader_with_the_planted_reasons_and_no_other(key: str, scale: str, tmp_path: Path) -> None:
-    one = plan(dataset(key), 1, scale)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("key", "scale", "layout"),
+    [(key, scale, "") for key in KEYS for scale in SCALES if key in DEMO or scale == "tiny"]
+    + [(key, "demo", layout) for key, layout in challenges.LAYOUTS],
+)
+def test_plan__is_read_by_its_reader_with_the_planted_reasons_and_no_other(
+    key: str, scale: str, layout: str, tmp_path: Path
+) -> None:
+    one = plan(dataset(key), 1, scale, layout=layout)  # type: ignore[arg-type]
     delivery = read(dataset(key), laid(one, tmp_path))
     reasons = dict(zip(delivery.rejects["path"], delivery.rejects["reason"], strict=True))
     expected = {path: REASON_OF.get(name, name) for name in (*REASON_OF, *OWN_NAME) for path in one.trouble.get(name, ())}
@@ -73,6 +80,23 @@ def test_plan__broken_leaves_no_good_image_or_few(key: str, tmp_path: Path) -> N
     whole = [path for path in delivery.rows["path"] if not one.files[path].how]  # type: ignore[union-attr]
     assert len(whole) < 0.35 * sum(isinstance(content, Photo) for content in one.files.values())
     assert delivery.rows.empty or not has_table(one)
+
+
+def test_plan__broken_breaks_the_other_layouts_too(tmp_path: Path) -> None:
+    for key, layout in challenges.LAYOUTS:
+        one = plan(dataset(key), 1, "tiny", broken=True, layout=layout)
+        assert read(dataset(key), laid(one, tmp_path / layout)).rows.empty
+
+
+def test_plan__another_layout_says_of_the_images_what_the_usual_one_does(tmp_path: Path) -> None:
+    row = dataset("benchmarks/ham10000")
+    usual = read(row, laid(plan(row, 1, "tiny"), tmp_path / "usual")).rows.set_index("image_id")
+    for layout in ("archive", "isic2018"):
+        rows = read(row, laid(plan(row, 1, "tiny", layout=layout), tmp_path / layout)).rows.set_index("image_id")
+        assert rows["label"].equals(usual["label"][rows.index])
+        assert set(rows["label"]) == set(usual["label"])
+        assert rows["lesion_id"].notna().all()
+        assert (rows["split"].dropna() == "train").all()
 
 
 @pytest.mark.parametrize("task", TASKS)
