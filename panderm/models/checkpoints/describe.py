@@ -54,8 +54,8 @@ def _told(
         "file": f"{wrapped}{', prefix module.' if checkpoint.prefix else ''}, sha256 {checkpoint.sha256}",
         "tensors": f"{len(checkpoint.tensors)} with {values:,} values ({values * 4 / 1e9:.3f} GB in float32)",
     }
-    if checkpoint.widened:
-        general["half precision"] = f"{checkpoint.widened} tensors, widened to float32 (exact)"
+    if checkpoint.stored:
+        general["half precision"] = f"{len(checkpoint.stored)} tensors, widened to float32 (exact)"
     if checkpoint.arguments:
         general["trained with"] = ", ".join(f"{key}={value}" for key, value in sorted(checkpoint.arguments.items()))
     return {

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from panderm.core.errors import InputError
 from panderm.models.checkpoints.moves import Move
-from panderm.models.checkpoints.read import Checkpoint
+from panderm.models.checkpoints.read import AVERAGE, Checkpoint
 
 Fate = Literal["mapped", "made", "kept aside", "left behind", "refused", "missing"]
 """``kept aside``: stored under its own key beside ours, so that an export gives it back. ``left behind``: named, not stored.
@@ -77,6 +77,9 @@ class Ledger:
     def __post_init__(self) -> None:
         self.left = dict(self.checkpoint.tensors)
         self.rows += [Row(key, (), "left behind", note=said) for key, said in self.checkpoint.beside.items()]
+        if (average := self.checkpoint.beside.get(AVERAGE)) and self.checkpoint.wrapper:
+            taken = f"the weights under {self.checkpoint.wrapper} are taken, not their average"
+            self.notes.append(f"{AVERAGE} ({average}) is left behind: {taken}")
         for key, said in self.checkpoint.unknown.items():
             self._refuse(Row(key, (), "refused", note=f"unknown entry, {said}"), f"{key} is {said}")
 

@@ -115,7 +115,7 @@ def _check_table(ledger: Ledger, config: RegressorConfig) -> None:
     table = ledger.left.get(key)
     if table is None:
         return
-    difference = judge(table, config.width) if table.ndim == 3 else float("inf")
+    difference = judge(table, config.width, ledger.checkpoint.stored.get(key)) if table.ndim == 3 else float("inf")
     if difference > CLOSE:
         ledger.stop(
             key, f"differs from the sin-cos table by {difference:.1e}, and our regressor knows no other", "regressor blocks"

@@ -15,19 +15,32 @@ CLOSE = 1e-5
 """Largest difference that counts as the same table; measured between ways to compute it: 9.5e-7 at most."""
 
 
-def judge(table: Tensor, width: int) -> float:
-    """Return the largest difference of a table (1, 1 + P, D) from the recipe's; infinite if its shape is another."""
+def judge(table: Tensor, width: int, stored: torch.dtype | None = None) -> float:
+    """Return the largest difference of a table (1, 1 + P, D) from the recipe's; infinite if its shape is another.
+
+    Args:
+        table: the file's, widened to float32.
+        width: D.
+        stored: the half precision that it has in the file; what rounding to it explains is no difference.
+    """
     grid = math.isqrt(table.shape[1] - 1)
     ours = position_table(grid, width)
-    return float((table - ours).abs().max()) if table.shape == ours.shape else math.inf
+    if table.shape != ours.shape:
+        return math.inf
+    rounding = (ours.to(stored).float() - ours).abs() if stored else 0.0
+    return float(((table - ours).abs() - rounding).clamp(min=0).max())
 
 
 def note_official(ledger: Ledger, table: Tensor | None, key: str, width: int) -> None:
     """Say how an official encoder's table relates to ours; it is kept from the file either way, and frozen."""
     if table is None:
         return
-    difference = judge(table, width)
-    if difference == 0:
+    stored = ledger.checkpoint.stored.get(key)
+    difference = judge(table, width, stored)
+    if stored and difference <= CLOSE:
+        held = f"the sin-cos table as {str(stored).removeprefix('torch.')} holds it"
+        ledger.notes.append(f"{key} is {held} (largest difference {difference:.1e}); kept from the file, frozen")
+    elif difference == 0:
         ledger.notes.append(f"{key} is the sin-cos table, bit for bit")
     elif difference <= CLOSE:
         ledger.notes.append(f"{key} is the sin-cos table (largest difference {difference:.1e}); kept from the file, frozen")

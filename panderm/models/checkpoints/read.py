@@ -21,11 +21,28 @@ from torch import Tensor
 
 from panderm.core.errors import InputError
 from panderm.core.files import sha256_file
+from panderm.models.checkpoints.values import READ_AS
 
 WRAPPERS = ("model", "module", "state_dict")
 """Top-level keys under which training files hold their weights (the public fine-tuning loader accepts the same three)."""
 
-_LEFT = ("optimizer", "epoch", "scaler", "args", "name", "lr_scheduler", "loss_scaler", "best_acc", "step")
+AVERAGE = "model_ema"
+"""Top-level key under which training scripts keep a running average of the weights."""
+
+_LEFT = (
+    "optimizer",
+    "epoch",
+    "scaler",
+    "args",
+    "name",
+    "lr_scheduler",
+    "loss_scaler",
+    "best_acc",
+    "step",
+    "max_accuracy",
+    "amp",
+    AVERAGE,
+)
 _DAMAGED = (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
 """What torch raises for files that break off or hold something else; found by cutting and flipping bytes (tests)."""
 
@@ -43,7 +60,7 @@ class Checkpoint:
         tensors: by key, on the CPU, half precision widened to float32 (exact), in the file's order.
         wrapper: top-level key they lay under, empty in a flat file.
         prefix: stripped from every key (``module.`` of a parallel training), else empty.
-        widened: how many tensors were widened.
+        stored: type in the file of each tensor that was widened.
         beside: what else lies in the file and is left behind, key -> in words.
         unknown: what else lies in the file and is not known, key -> in words.
         arguments: plain values of ``args``, the settings of the training that wrote it.
@@ -54,7 +71,7 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     wrapper: str
     prefix: str
-    widened: int
+    stored: dict[str, torch.dtype]
     beside: dict[str, str]
     unknown: dict[str, str]
     arguments: dict[str, Any]
@@ -85,7 +102,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         tensors={key: tensor.float() if tensor.dtype in _WIDENED else tensor for key, tensor in tensors.items()},
         wrapper=wrapper,
         prefix=prefix,
-        widened=sum(tensor.dtype in _WIDENED for tensor in tensors.values()),
+        stored={key: tensor.dtype for key, tensor in tensors.items() if tensor.dtype in _WIDENED},
         beside={str(key): _told(value) for key, value in others.items() if key in _LEFT},
         unknown={str(key): _told(value) for key, value in others.items() if key not in _LEFT},
         arguments=_arguments(loaded.get("args")),
@@ -99,7 +116,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         if _is_torchscript(path):
             archive: Any = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
             return dict(archive.state_dict())
-        with torch.serialization.safe_globals([argparse.Namespace]):  # raw training files hold their arguments as one
+        with torch.serialization.safe_globals(READ_AS):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise InputError(_why_unpickled(path, str(error))) from error

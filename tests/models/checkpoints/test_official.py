@@ -35,7 +35,7 @@ def imported(folder: Path, state: Any, **more: Any) -> Path:
 
 
 def checkpoint(state: dict[str, Tensor]) -> Checkpoint:
-    return Checkpoint("official.pth", "0" * 64, state, "", "", 0, {}, {}, {})
+    return Checkpoint("official.pth", "0" * 64, state, "", "", {}, {}, {}, {})
 
 
 def stripped(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -142,6 +142,33 @@ def test_import__says_where_the_position_table_is_another(official: Any, tmp_pat
     assert said == ["pos_embed is not the sin-cos table (largest difference 5.0e-01); kept from the file, frozen"]
     encoder, _ = load_encoder(tmp_path / "ours")
     assert torch.equal(encoder.state_dict()["vit.pos_embed"], state["pos_embed"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_large_file_in_half_precision__is_widened_and_its_tables_are_known(official: Any, tmp_path: Path, dtype: Any) -> None:
+    """Tables computed in another way differ by up to 9.5e-7, which can round the other way: a step of half precision apart."""
+    state = official.filled(official.pretraining_shapes())
+    for key in ("rd_pos_embed", "encoder.pos_embed"):
+        state[key] = state[key] + 9.5e-7 * torch.linspace(-1, 1, state[key].numel()).view_as(state[key]).sign()
+    halved = {key: value.to(dtype) for key, value in state.items()}
+    said: list[str] = []
+    import_checkpoint(saved(tmp_path, halved), tmp_path / "ours", FOUR_HEADS, say=said.append)
+    assert any(note.startswith(f"encoder.pos_embed is the sin-cos table as {str(dtype)[6:]} holds it") for note in said)
+    encoder, _ = load_encoder(tmp_path / "ours")
+    assert torch.equal(encoder.state_dict()["vit.norm.weight"], halved["encoder.norm.weight"].float())
+    halved["rd_pos_embed"] = (state["rd_pos_embed"] + 0.01).to(dtype)
+    with pytest.raises(InputError, match="rd_pos_embed differs from the sin-cos table by 1"):
+        import_checkpoint(saved(tmp_path, halved), tmp_path / "other", FOUR_HEADS)
+
+
+def test_import__says_that_an_averaged_copy_is_left_behind(official: Any, tmp_path: Path) -> None:
+    state = official.filled(official.pretraining_shapes())
+    said: list[str] = []
+    file = saved(tmp_path, {"model": state, "model_ema": state, "epoch": 3, "max_accuracy": 0.5})
+    import_checkpoint(file, tmp_path / "ours", FOUR_HEADS, say=said.append)
+    assert "model_ema (a dictionary of 86 entries) is left behind: the weights under model are taken, not their average" in said
+    fates = {row["key"]: row["fate"] for row in read_json(tmp_path / "ours" / "import.json")["keys"]}
+    assert (fates["model_ema"], fates["max_accuracy"], fates["epoch"]) == ("left behind",) * 3
 
 
 def test_import__of_the_encoder_alone_names_what_it_leaves(official: Any, tmp_path: Path) -> None:

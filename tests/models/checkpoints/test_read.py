@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -35,10 +37,75 @@ def test_read__a_training_file_with_its_arguments_and_optimizer(tmp_path: Path) 
     assert read.arguments == {"weight_decay": 0.05, "drop_path": 0.1, "model": "cae_large"}
 
 
+def training_file(rate: Any, args: argparse.Namespace, **more: Any) -> dict[str, Any]:
+    """A raw training file after a step: schedules are numpy arrays there, so the optimiser's groups hold numpy's numbers."""
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    for group in optimizer.param_groups:
+        group["lr"] = group["weight_decay"] = rate
+    return {"model": layer.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 499, "args": args} | more
+
+
+def recoded(path: Path, old: bytes, new: bytes) -> Path:
+    """Rewrite a torch file with other bytes in its table of contents."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            assert not name.endswith("data.pkl") or old in content
+            archive.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
+    return path
+
+
+def spelled(path: Path, written: str, wanted: str) -> Path:
+    """Rewrite a torch file with the name of a module as another version of its library has it."""
+    return recoded(path, f"{written}\n".encode(), f"{wanted}\n".encode())
+
+
+@pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])  # of numpy 2 and of numpy 1
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.bool_])
+def test_read__a_training_file_whose_rates_are_numpys(tmp_path: Path, kind: Any, module: str) -> None:
+    schedule = np.linspace(0, 2, 9).astype(kind)
+    path = write(tmp_path, training_file(schedule[3], argparse.Namespace(lr=schedule[4], model="cae_large")))
+    read = read_checkpoint(spelled(path, schedule[3].__reduce__()[0].__module__, module))
+    assert (sorted(read.beside), read.unknown) == (["args", "epoch", "optimizer"], {})
+    assert read.arguments == {"lr": schedule[4].item(), "model": "cae_large"}
+    assert type(read.arguments["lr"]) is type(schedule[4].item())
+
+
+@pytest.mark.parametrize("module", ["pathlib", "pathlib._local"])  # the latter is how Python 3.13 names it
+def test_read__a_training_file_with_paths_and_devices_in_its_arguments(tmp_path: Path, module: str) -> None:
+    args = argparse.Namespace(output_dir=Path("runs/large"), device=torch.device("cuda"), input_size=(14, 14), drop_path=0.1)
+    path = write(tmp_path, training_file(1e-3, args))
+    read = read_checkpoint(spelled(path, type(Path()).__module__, module))
+    assert read.arguments == {"output_dir": "runs/large", "drop_path": 0.1}
+
+
+def test_read__takes_no_objects_for_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path, training_file(np.float64(0.5), argparse.Namespace()))
+    with pytest.raises(InputError, match="'O8' is no kind of plain number"):
+        read_checkpoint(recoded(path, b"f8", b"O8"))
+
+
+def test_read__leaves_behind_what_training_scripts_write_beside_the_weights(tmp_path: Path) -> None:
+    average = {"weight": torch.zeros(2, 2), "bias": torch.zeros(2)}
+    more = {"model_ema": average, "max_accuracy": np.float64(0.5), "amp": {}, "scaler": {"scale": 65536.0}, "best_acc": 0.5}
+    read = read_checkpoint(write(tmp_path, training_file(1e-3, argparse.Namespace(), **more)))
+    assert read.unknown == {}
+    assert {key: read.beside[key] for key in ("max_accuracy", "model_ema")} == {
+        "max_accuracy": "0.5",
+        "model_ema": "a dictionary of 2 entries",
+    }
+    assert not torch.equal(read.tensors["weight"], average["weight"])
+
+
 def test_read__flat_safetensors_and_a_parallel_trainings_prefix(tmp_path: Path) -> None:
     save_file({"module.a": torch.ones(2), "module.b": torch.ones(1, dtype=torch.float16)}, tmp_path / "x.safetensors")
     read = read_checkpoint(tmp_path / "x.safetensors")
-    assert (read.wrapper, read.prefix, sorted(read.tensors), read.widened) == ("", "module.", ["a", "b"], 1)
+    assert (read.wrapper, read.prefix, sorted(read.tensors)) == ("", "module.", ["a", "b"])
+    assert read.stored == {"b": torch.float16}
     assert read.tensors["b"].dtype == torch.float32
 
 
