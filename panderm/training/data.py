@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from panderm.core.tables import CORPUS, read_table
 from panderm.imaging.shards import ShardReader
 from panderm.models.masking import draw_mask, split_mask
 from panderm.training.crops import render
+from panderm.training.parent_death import die_with_parent
 from panderm.training.recipe import Recipe
 from panderm.training.sampling import EpochOrder, Labels, Sampling, Stream, decks_of, generator, select
 
@@ -212,13 +214,30 @@ def loader(images: PretrainingImages, batches: EpochBatches, workers: int, pinne
     )
 
 
+@contextmanager
+def batches_of(loader: DataLoader[Sample]) -> Iterator[Iterator[Any]]:
+    """Yield the loader's batches, and end its processes however the block ends.
+
+    An exception on its way out holds the iterator, and with it its processes, until Python ends; there Python asks them with
+    SIGTERM, which they do not follow (:func:`_quiet_worker`), and waits for them without limit.
+    """
+    batches = iter(loader)
+    try:
+        yield batches
+    finally:
+        if hasattr(batches, "_shutdown_workers"):  # torch offers no other way; without loading processes there is nothing to do
+            batches._shutdown_workers()
+        for worker in getattr(batches, "_workers", ()):
+            worker.kill()  # one that is stuck in its storage; the others have ended
+
+
 def collate(samples: list[Sample]) -> Batch:
     """Stack samples into a batch of tensors."""
     return Batch(*(torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)))
 
 
 def _quiet_worker(_number: int) -> None:
-    """Leave stopping to the process that owns the loader, and do not compete with it for cores.
+    """Leave stopping to the process that owns the loader, go when it goes, and do not compete with it for cores.
 
     Slurm sends SIGTERM to every process of a job. The owner then finishes its step, for which it may need this one.
     """
@@ -230,4 +249,5 @@ def _quiet_worker(_number: int) -> None:
 
     signal.signal(signal.SIGTERM, end_if_alone)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(owner)
     torch.set_num_threads(1)

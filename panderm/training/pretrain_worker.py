@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,16 +25,16 @@ from panderm.models.encoder import Encoder, EncoderCard, build_encoder, save_enc
 from panderm.models.regressor import Regressor
 from panderm.models.teacher import Teacher, build_teacher
 from panderm.models.teacher_tower import best_precision
-from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, loader, steps_per_epoch
+from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, batches_of, loader, steps_per_epoch
 from panderm.training.launch import TrainingStopped, worker_main
 from panderm.training.metrics import MetricsLog, batch_name
-from panderm.training.parallel import Mode, gathered, replicate, shard
+from panderm.training.parallel import Mode, gathered, replicate, shard, whole
 from panderm.training.place import Place, joined
 from panderm.training.recipe import Optimisation, Recipe
-from panderm.training.schedule import decay_groups, learning_rate
+from panderm.training.schedule import decay_groups, learning_rate, trainable
 from panderm.training.start import inherited, load_start
 from panderm.training.state import load_state, save_state
-from panderm.training.step import Figures, Stepper
+from panderm.training.step import Figures, NotFinite, Stepper
 from panderm.training.telling import Teller
 from panderm.training.watch import Sources, Watcher
 from panderm.training.watch_config import WatchConfig
@@ -179,7 +180,24 @@ class Pretraining:
         """Train to the end, or to the step in which :meth:`stop` is called; either way leave a state behind."""
         self.teller.begin(self.step, len(self.corpus), self.teacher.note, self.place)
         metrics = MetricsLog(self.job.work / METRICS, self.step) if self.place.first else None
-        batches = iter(self._loader())
+        with batches_of(self._loader()) as batches:
+            try:
+                self._train(batches, metrics)
+            except NotFinite as fault:
+                self._keep(fault.step, metrics)
+                raise
+            self._save(metrics)
+        if self.step == self.steps:
+            self.watcher.look(self.step)
+        self.watcher.close()
+        if metrics:
+            metrics.close()
+        if self.step == self.steps:
+            self._finish()
+        self.teller.end(self.step)
+
+    def _train(self, batches: Iterator[Any], metrics: MetricsLog | None) -> None:
+        """Take steps to the end, or to the step in which :meth:`stop` is called."""
         saved, began = time.monotonic(), time.monotonic()
         while self.step < self.steps and not self._stopping():
             began += self.watcher.look(self.step)  # not this step's time
@@ -195,15 +213,6 @@ class Pretraining:
                 self._try_to_save(metrics)
                 saved = time.monotonic()
         self._tell(self.stepper.drain(), metrics, time.monotonic() - began, 0.0)
-        self._save(metrics)
-        if self.step == self.steps:
-            self.watcher.look(self.step)
-        self.watcher.close()
-        if metrics:
-            metrics.close()
-        if self.step == self.steps:
-            self._finish()
-        self.teller.end(self.step)
 
     def _tell(self, arrived: list[Figures], metrics: MetricsLog | None, seconds: float, waited: float) -> None:
         """Log the figures that arrived; on a GPU they are those of the step before the one just started."""
@@ -273,6 +282,18 @@ class Pretraining:
             self._save(metrics)
         except InputError as error:
             self.teller.say(f"warning: {error}; training goes on, the state saved before is kept")
+
+    def _keep(self, step: int, metrics: MetricsLog | None) -> None:
+        """Save the state after ``step`` steps, whose successor was not finite; every process comes here at the same step."""
+        self.step = step
+        norm = whole(torch.nn.utils.get_total_norm([parameter for _, parameter in trainable(self.model)]))
+        if not bool(norm.isfinite()):
+            self.teller.say("warning: the weights are not finite either; the state saved before is kept")
+            return
+        try:
+            self._save(metrics)
+        except InputError as error:
+            self.teller.say(f"warning: {error}; the state saved before is kept")
 
     def _finish(self) -> None:
         tensors = gathered(self.model.state_dict().items(), keep=self.place.first)

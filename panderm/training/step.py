@@ -26,6 +26,8 @@ from panderm.training.recipe import Recipe
 PARTS = ("loss", "class_token", "visible", "masked", "grad_norm")
 """Names of :attr:`Figures.values`, in their order."""
 
+_NAMED = 8  # images that a message names; they fit a few lines
+
 
 class Figures(NamedTuple):
     """What one step told.
@@ -45,6 +47,19 @@ class Figures(NamedTuple):
     rows: np.ndarray
     everybody: np.ndarray
     by_modality: dict[str, float]
+
+
+class NotFinite(TrainingFailed):
+    """A step gave something that is not finite; the weights are those from before it, in every process.
+
+    Args:
+        step: its number, from 0.
+        message: for the user.
+    """
+
+    def __init__(self, step: int, message: str) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class _Told(NamedTuple):
@@ -99,7 +114,7 @@ class Stepper:
         """Take step number ``step`` with learning rate ``rate``; return the figures that have arrived.
 
         Raises:
-            TrainingFailed: a step that has been heard of gave something that is not finite.
+            NotFinite: a step that has been heard of was not finite; all processes hear of it in the same call.
         """
         torch.manual_seed(_step_seed(self.recipe.seed, step, self.place.rank))  # stochastic depth
         for group in self.optimizer.param_groups:
@@ -182,16 +197,27 @@ class Stepper:
         values, sums, counts, by_image = np.split(found, np.cumsum([len(PARTS), *2 * [len(self.modalities)]]))
         rows = told.rows.numpy()
         if not np.isfinite(values).all():
-            named = rows[~np.isfinite(by_image)] if not np.isfinite(by_image).all() else rows
-            names = ", ".join(self.names[row] for row in named[:8].tolist())
-            raise TrainingFailed(
+            named = self._blamed(told, by_image)
+            names = ", ".join(self.names[row] for row in named[:_NAMED].tolist())
+            raise NotFinite(
+                told.step,
                 f"step {told.step} gave a loss of {float(values[0])} and a gradient norm of {float(values[-1])} on the batch "
-                f"{names}{', ...' if len(named) > 8 else ''}; the state before it is kept, lower the learning rate"
+                f"{names}{', ...' if len(named) > _NAMED else ''}; the state before it is kept: look at these images, or lower "
+                "optimisation.learning_rate or optimisation.clip and go on from it with proceed=true",
             )
         means = zip(self.modalities, sums.tolist(), counts.tolist(), strict=True)
         by_modality = {name: total / count for name, total, count in means if count}
         parts = dict(zip(PARTS, values.tolist(), strict=True))
         return Figures(told.step, parts, by_image, rows, told.everybody.numpy(), by_modality)
+
+    def _blamed(self, told: _Told, by_image: np.ndarray) -> np.ndarray:
+        """Return the rows of all processes' images that are not finite themselves, of the whole batch if each image is.
+
+        Every process must ask: the values that brought it here are the same in all.
+        """
+        fine = self.place.gathered(torch.from_numpy(np.isfinite(by_image)).long()).cpu().numpy().astype(bool)
+        everybody = told.everybody.cpu().numpy()
+        return everybody if fine.all() else everybody[~fine]
 
 
 def _leaving(tensor: Tensor) -> Tensor:

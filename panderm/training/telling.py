@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from panderm.training.place import Place
@@ -24,9 +25,10 @@ class Teller:
         self._since: list[tuple[float, float]] = []  # (seconds, share waiting) of each step since the last line
 
     def say(self, line: str) -> None:
-        """Print a line now."""
+        """Print a line now; that nobody listens any more (the launcher was killed) does not end a training, SIGTERM does."""
         if self.speaks:
-            print(line, flush=True)
+            with suppress(OSError):
+                print(line, flush=True)
 
     def begin(self, step: int, images: int, teacher: str, place: Place) -> None:
         """Say what is about to happen."""

@@ -23,6 +23,7 @@ where it should be averaged, or clipped by the norm of a shard, is off by 1e-3 f
 # Two processes do one job after another; a name with "@" stops after that step, a broken job tells its error.
 WORKER = """
 import math
+import torch
 from panderm.core.errors import TrainingFailed
 from panderm.core.files import read_json, write_json
 from panderm.training.launch import worker_main
@@ -39,7 +40,12 @@ def run(config):
                 real = running.stepper.losses
                 def losses(batch):
                     found = real(batch)
-                    return found._replace(total=found.total * math.nan) if (running.step, place.rank) == (3, 1) else found
+                    if (running.step, place.rank) != (3, 1):
+                        return found
+                    write_json(running.job.work / "bad.json", str(running.corpus.names[batch.rows[1]]))
+                    bad = torch.arange(len(batch.rows)) == 1
+                    by_image = torch.where(bad, math.nan, found.by_image)
+                    return found._replace(total=found.total * math.nan, by_image=by_image)
                 running.stepper.losses = losses
             try:
                 running.run()
@@ -69,7 +75,7 @@ def runs(shared_corpus: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.Temp
         return Job(**made, **where, **({"threads": 1, "device": "cpu", "workers": 0, "parallel": "fsdp"} | settings))
 
     jobs = {name: job(name, checkpointing=name == "handed") for name in ("alone", "fsdp", "parted", "handed")}
-    jobs |= {"ddp": job("ddp", parallel="ddp", workers=1), "broken": job("broken", state_steps=1)}
+    jobs |= {"ddp": job("ddp", parallel="ddp", workers=1), "broken": job("broken")}
     Pretraining(jobs["alone"], ALONE).run()
     _stop_alone(jobs["handed"], 3)
     plan = [("ddp", "ddp"), ("fsdp", "fsdp"), ("parted@9", "parted"), ("parted", "parted"), ("handed@8", "handed")]
@@ -114,10 +120,17 @@ def test_shards__leave_the_files_of_one_process(runs: Runs) -> None:
             np.testing.assert_allclose(alone[key], shared[key], rtol=0, atol=1e-4, err_msg=key)
 
 
-def test_shards__a_gradient_that_is_not_finite_in_one_process_stops_all_and_saves_nothing_of_it(runs: Runs) -> None:
+def test_shards__an_image_that_is_not_finite_in_one_process_stops_all_and_is_named_by_all(runs: Runs) -> None:
     work = runs["broken"].work
     told = [read_json(work / f"error-{rank}.json") for rank in (0, 1)]
-    assert all(text.startswith("step 3 gave a loss of ") and "the state before it is kept" in text for text in told)
+    assert told[0] == told[1]
+    assert told[0].startswith("step 3 gave a loss of ")
+    assert f"on the batch {read_json(work / 'bad.json')}; the state before it is kept" in told[0]
+
+
+def test_shards__what_is_not_finite_leaves_the_state_before_it(runs: Runs) -> None:
+    """Without any state on the way: the default saves by time alone."""
+    work = runs["broken"].work
     saved = sorted((work / "states").iterdir())[-1]
     assert saved.name == "00000003"
     assert all(bool(tensor.isfinite().all()) for tensor in load_file(saved / "model.safetensors").values())

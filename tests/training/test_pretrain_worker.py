@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import resource
 from pathlib import Path
@@ -104,20 +105,63 @@ def test_pretraining__leaves_an_encoder_that_loads(tiny_corpus: Path, tiny_recip
     assert not any(name.startswith("encoder.") for name in others)
 
 
-def test_pretraining__a_loss_that_is_not_finite_stops_at_once(tiny_corpus: Path, tiny_recipe: Recipe) -> None:
-    running = Pretraining(job(tiny_corpus, tiny_recipe, state_steps=1), HERE)
+def break_step(running: Pretraining, step: int) -> None:
+    """Make the loss of a step not-a-number."""
     real = running.stepper.losses
 
     def broken(batch: Any) -> Any:
         losses = real(batch)
-        return losses._replace(total=losses.total * math.nan) if running.step == 3 else losses
+        return losses._replace(total=losses.total * math.nan) if running.step == step else losses
 
     running.stepper.losses = broken  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_pretraining__a_loss_that_is_not_finite_stops_at_once_with_the_state_before_it(
+    tiny_corpus: Path, tiny_recipe: Recipe, lag: int
+) -> None:
+    """By default states are saved by time alone; this one is saved because of the loss. Gone on with, nothing is lost."""
+    whole, parted = job(tiny_corpus, tiny_recipe, "whole"), job(tiny_corpus, tiny_recipe, "parted")
+    Pretraining(whole, HERE).run()
+    running = Pretraining(parted, HERE)
+    running.stepper.lag = lag
+    break_step(running, 3)
     with pytest.raises(TrainingFailed, match=r"step 3 gave a loss of nan.*on the batch (one|two)/\d\d.*state before it"):
         running.run()
-    saved = states(running.job.work / "states")[-1]
+    (saved,) = states(parted.work / "states")
     assert saved.name == "00000003"
     assert all(bool(tensor.isfinite().all()) for tensor in load_file(saved / "model.safetensors").values())
+    Pretraining(parted, HERE).run()
+    assert outcome(whole) == outcome(parted)
+
+
+def test_pretraining__weights_that_are_not_finite_replace_no_state(
+    tiny_corpus: Path, tiny_recipe: Recipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = Pretraining(job(tiny_corpus, tiny_recipe, state_steps=2), HERE)
+
+    def spoil(line: dict[str, Any]) -> None:
+        if line["step"] == 3:
+            next(running.model.parameters()).data.fill_(math.inf)
+
+    running.teller.tell = spoil  # type: ignore[method-assign]
+    with pytest.raises(TrainingFailed, match=r"step 3 gave a loss of nan"):
+        running.run()
+    assert [path.name for path in states(running.job.work / "states")] == ["00000002"]
+    assert "warning: the weights are not finite either; the state saved before is kept" in capsys.readouterr().out
+
+
+def test_pretraining__an_error_ends_its_loading_processes(tiny_corpus: Path, tiny_recipe: Recipe) -> None:
+    """They do not follow SIGTERM, with which Python would ask them at its end, and wait."""
+    running = Pretraining(job(tiny_corpus, tiny_recipe, workers=2), HERE)
+
+    def broken(_batch: Any) -> Any:
+        raise RuntimeError("out of memory, say")
+
+    running.stepper.losses = broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        running.run()
+    assert multiprocessing.active_children() == []
 
 
 def test_pretraining__a_batch_that_does_not_divide_is_refused(tiny_corpus: Path, tiny_recipe: Recipe) -> None:
