@@ -45,10 +45,12 @@ def features(
         InputError: an image or shard is missing or damaged, the encoder's folder is, or a feature is not finite.
     """
     card = load_card(encoder)
-    home = cache / _key(card)
-    unique = frame.drop_duplicates("stored_sha256")
-    known = _load(home, set(unique["stored_sha256"]))
-    todo = unique[~unique["stored_sha256"].isin(known.keys())]
+    home = cache / folder_of(card)
+    answer = np.empty((len(frame), card.architecture.width), dtype=np.float32)
+    where = _Places(frame["stored_sha256"])
+    lacking = where.digests - _load(home, where, answer)
+    todo = frame.drop_duplicates("stored_sha256")
+    todo = todo[todo["stored_sha256"].isin(lacking)]
     if len(todo):
         module, card = load_encoder(encoder)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -61,17 +63,36 @@ def features(
                 with torch.inference_mode():
                     images = normalise(torch.from_numpy(pixels).to(device), card.preprocessing)
                     rows.append(module.class_token(images).float().cpu().numpy())
-            known |= _store(home, part, np.concatenate(rows))
-    if frame.empty:
-        return np.zeros((0, card.architecture.width), dtype=np.float32)
-    return np.stack([known[digest] for digest in frame["stored_sha256"]])
+            where.put(store(home, part, np.concatenate(rows)), answer)
+    return answer
 
 
-def _key(card: EncoderCard) -> str:
+class _Places:
+    """Which rows of an answer each image's feature belongs in, so that parts go straight there and no second copy is held."""
+
+    def __init__(self, digests: pd.Series) -> None:
+        self._of: dict[str, NDArray[np.intp]] = digests.reset_index(drop=True).groupby(digests.to_numpy(), sort=False).indices
+        self.digests = set(self._of)
+
+    def put(self, part: tuple[list[str], Features], answer: Features) -> set[str]:
+        """Write the rows of a part that belong in ``answer``, and return the images they are of."""
+        told = [(digest, number) for number, digest in enumerate(part[0]) if digest in self._of]
+        for digest, number in told:
+            answer[self._of[digest]] = part[1][number]
+        return {digest for digest, _ in told}
+
+
+def folder_of(card: EncoderCard) -> str:
+    """Return the name of an encoder's folder in the cache."""
     return f"{card.sha256[:16]}-{sha256_bytes(card.preprocessing.to_json().encode())[:8]}"
 
 
-def _store(home: Path, part: pd.DataFrame, rows: Features) -> dict[str, Features]:
+def store(home: Path, part: pd.DataFrame, rows: Features) -> tuple[list[str], Features]:
+    """Write a part file of features (N, D) of the images ``part`` (``image_id``, ``stored_sha256``) and return what it holds.
+
+    Raises:
+        InputError: a feature is not finite.
+    """
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         image = part["image_id"].iloc[int(bad.argmax())]
@@ -82,18 +103,18 @@ def _store(home: Path, part: pd.DataFrame, rows: Features) -> dict[str, Features
     digests = [str(digest) for digest in part["stored_sha256"]]
     with writing(home / f"part-{sha256_json(digests)[:16]}.safetensors") as aside:
         save_file({"features": np.ascontiguousarray(rows)}, aside, metadata={"images": json.dumps(digests)})
-    return dict(zip(digests, rows, strict=True))
+    return digests, rows
 
 
-def _load(home: Path, wanted: set[str]) -> dict[str, Features]:
-    known: dict[str, Features] = {}
+def _load(home: Path, where: _Places, answer: Features) -> set[str]:
+    """Write what the cache has into ``answer``, and return the images found."""
+    found: set[str] = set()
     for path in sorted(home.glob("part-*.safetensors")):
         try:
             with safe_open(path, framework="np") as file:
                 digests = json.loads(file.metadata()["images"])
-                if not wanted.isdisjoint(digests):
-                    rows = file.get_tensor("features")
-                    known |= {digest: row for digest, row in zip(digests, rows, strict=True) if digest in wanted}
+                if not where.digests.isdisjoint(digests):
+                    found |= where.put((digests, file.get_tensor("features")), answer)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is not a part of the feature cache ({error}); remove it, it is made again") from error
-    return known
+    return found

@@ -57,6 +57,13 @@ def test_features__only_new_images_are_computed(world: SimpleNamespace, monkeypa
     np.testing.assert_array_equal(ask(world), whole)
 
 
+def test_features__an_image_that_is_asked_for_twice_stands_twice_and_none_is_no_row(world: SimpleNamespace) -> None:
+    whole = ask(world)
+    twice = features(world.encoder, world.frame.iloc[[5, 2, 5]], world.data, world.features)
+    np.testing.assert_array_equal(twice, whole[[5, 2, 5]])
+    assert ask(world, slice(0, 0)).shape == (0, 32)
+
+
 def test_features__another_encoder_has_its_own(world: SimpleNamespace, make_task_world: World) -> None:
     first = ask(world)
     other = make_task_world(images=24, seed=5)
