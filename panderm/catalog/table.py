@@ -64,6 +64,7 @@ class Benchmark(FrozenConfig):
         shares: shares of train, val and test where the paper states others than curate's.
         demo: whether the demo draws a twin of it and runs it.
         modalities: kinds of image delivered, where they are others than the one that ``modality`` begins with.
+        melanoma: those of the classes that are melanomas and nothing else, for studies across tasks; empty where none is.
         reported: the paper's own figures by metric, where it states one; shown beside ours on real data only.
     """
 
@@ -88,6 +89,7 @@ class Benchmark(FrozenConfig):
     shares: tuple[float, float, float] | None = None
     demo: bool = False
     modalities: tuple[Modality, ...] = ()
+    melanoma: tuple[str, ...] = ()
     reported: dict[str, float] = Field(default_factory=dict)
 
     @property

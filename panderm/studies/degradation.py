@@ -34,7 +34,8 @@ class Config(FrozenConfig):
 
     Attributes:
         kinds: which degradations.
-        images: at most so many test images, whole patients in a seeded order (each passes the network 31 times).
+        images: so many test images, whole patients in a seeded order, one of each class at least (each image passes the
+            network 31 times).
         batch: images a forward pass.
         seed: of the choice of images, of noise, and of the places of occlusions.
     """
@@ -78,12 +79,25 @@ def run(config: Config, given: Given) -> Told:
 
 
 def some_groups(test: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """Return whole groups of rows, in a seeded order, until ``most`` rows are reached; in the table's order."""
+    """Return whole groups of rows, in a seeded order, until ``most`` rows are reached; in the table's order.
+
+    The first group of each class in that order is always among them, even beyond ``most``: a patient of many images or a rare
+    class would otherwise leave nothing to measure.
+
+    Args:
+        test: columns ``group, label``.
+        most: rows, unless the groups that every class needs hold more.
+        seed: of the order.
+    """
     if len(test) <= most:
         return test
-    names = np.random.default_rng(seed).permutation(np.unique(test["group"].astype(str)))
-    sizes = test["group"].astype(str).value_counts().reindex(names).cumsum()
-    return test[test["group"].astype(str).isin(sizes.index[sizes <= most])]
+    groups = test["group"].astype(str)
+    names = np.random.default_rng(seed).permutation(np.unique(groups))
+    rank = groups.map({name: number for number, name in enumerate(names)})
+    needed = set(names[rank.groupby(test["label"]).min()])
+    order = sorted(names, key=lambda name: name not in needed)  # stable: the seeded order within each part
+    sizes = groups.value_counts().reindex(order).cumsum()
+    return test[groups.isin(needed | set(sizes.index[sizes <= most]))]
 
 
 def degraded(pixels: Pixels, kind: Degradation, strength: int, seed: int) -> Pixels:

@@ -1,6 +1,7 @@
 """Does it hold elsewhere? A melanoma probe fitted on one task's training split, judged on every other task that has melanomas.
 
-Tasks name melanoma differently and some tell further classes apart; here each label is melanoma or not. Elsewhere all images
+Tasks name melanoma differently, some have several classes of it, some tell further ones apart; here each label is melanoma or
+not, by what the catalogue says of the task. Elsewhere all images
 are test images, less those whose bytes, patient or lesion the training or validation split holds: public sets overlap.
 """
 
@@ -23,11 +24,9 @@ from panderm.training.features import features
 
 STUDY = "external"
 KINDS = ("diagnosis",)
-MELANOMA = ("mel", "melanoma")
-"""What the tasks call it, in lower case."""
-
+NEEDS_MELANOMA = True
 ELSEWHERE = ("ham10000", "bcn20000", "mskcc", "hiba", "derm7pt_d", "ph2", "med_node", "ddi", "derm7pt_c", "pad_ufes")
-"""Tasks with a melanoma class: six dermoscopic (ph2 by origin), then four clinical."""
+"""Tasks with a melanoma class (``melanoma`` in the catalogue): six dermoscopic (ph2 by origin), then four clinical."""
 
 
 class Config(FrozenConfig):
@@ -40,11 +39,6 @@ class Config(FrozenConfig):
     elsewhere: tuple[str, ...] = ELSEWHERE
 
 
-def melanoma_class(task: Benchmark) -> str | None:
-    """Return what the task calls melanoma, or None if it has no such class."""
-    return next((name for name in task.classes if name.lower() in MELANOMA), None)
-
-
 def run(config: Config, given: Given) -> Told:
     """Fit melanoma against the rest on the task, and judge here and elsewhere by AUROC.
 
@@ -52,20 +46,18 @@ def run(config: Config, given: Given) -> Told:
         InputError: the task has no melanoma class or no split, a task elsewhere is unknown, or none of them has data.
     """
     task = given.task
-    own = melanoma_class(task)
-    if own is None:
-        raise InputError(f"{task.key} has no melanoma class to take elsewhere; allowed: {', '.join(ELSEWHERE)}")
+    if not task.melanoma:
+        allowed = ", ".join(row.key for row in runnable_benchmarks() if row.melanoma)
+        raise InputError(f"{task.key} has no melanoma class to take elsewhere; allowed: {allowed}")
     others = _others(config, given)
     rows = read_rows(task, given.layout.split(task.key))
-    probe = _probe(given, rows.frame, own)
+    probe = _probe(given, rows.frame)
     here = rows.part("test")
-    points = [_point(given, probe, "here", f"{task.key} (test split)", here, own)]
+    points = [_point(given, probe, "here", f"{task.key} (test split)", here, task)]
     hashes = {f"split {task.key}": rows.sha256}
     for other, found in others:
-        name = melanoma_class(other)
-        assert name is not None, "others were chosen by it"
         strangers = unseen(found.frame, rows.frame)
-        points.append(_point(given, probe, other.modality.strip('"').split()[0], other.key, strangers, name))
+        points.append(_point(given, probe, other.modality.strip('"').split()[0], other.key, strangers, other))
         hashes[f"split {other.key}"] = found.sha256
         left = len(found.frame) - len(strangers)
         if left:
@@ -81,7 +73,7 @@ def run(config: Config, given: Given) -> Told:
 
 
 def _others(config: Config, given: Given) -> list[tuple[Benchmark, Rows]]:
-    rows = {row.key: row for row in runnable_benchmarks() if melanoma_class(row)}
+    rows = {row.key: row for row in runnable_benchmarks() if row.melanoma}
     found: list[tuple[Benchmark, Rows]] = []
     for key in config.elsewhere:
         if key not in rows:
@@ -103,8 +95,8 @@ def unseen(elsewhere: pd.DataFrame, fitted: pd.DataFrame) -> pd.DataFrame:
     return elsewhere[~seen]
 
 
-def _probe(given: Given, frame: pd.DataFrame, melanoma: str) -> Probe:
-    table, target = _features(given, frame), _targets(frame, melanoma)
+def _probe(given: Given, frame: pd.DataFrame) -> Probe:
+    table, target = _features(given, frame), melanomas(given.task, frame)
     train, val = ((frame["split"] == name).to_numpy() for name in ("train", "val"))
     if len(np.unique(target[train])) < 2:
         raise InputError(
@@ -113,8 +105,9 @@ def _probe(given: Given, frame: pd.DataFrame, melanoma: str) -> Probe:
     return fit(given.finetune.linear_probe, table[train], target[train], 2, (table[val], target[val]))
 
 
-def _targets(frame: pd.DataFrame, melanoma: str) -> NDArray[np.int64]:
-    return (frame["label"] == melanoma).to_numpy().astype(np.int64)
+def melanomas(task: Benchmark, frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Return 1 for each row of a task's split whose label is one of its melanoma classes, else 0, (N,)."""
+    return frame["label"].isin(task.melanoma).to_numpy().astype(np.int64)
 
 
 def _features(given: Given, frame: pd.DataFrame) -> NDArray[np.float32]:
@@ -122,9 +115,9 @@ def _features(given: Given, frame: pd.DataFrame) -> NDArray[np.float32]:
     return features(layout.pretrained, frame, layout.data, layout.features, what=f"features {STUDY}")
 
 
-def _point(given: Given, probe: Probe, arm: str, name: str, rows: pd.DataFrame, melanoma: str) -> Point:
+def _point(given: Given, probe: Probe, arm: str, name: str, rows: pd.DataFrame, task: Benchmark) -> Point:
     counts = (len(rows), int(rows["group"].nunique()))
-    target = _targets(rows, melanoma)
+    target = melanomas(task, rows)
     if len(np.unique(target)) < 2:
         nan = float("nan")
         return Point(arm, name, nan, "auroc", nan, nan, nan, *counts, "no melanoma, or nothing else")

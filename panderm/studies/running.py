@@ -104,7 +104,7 @@ def fitting_tasks(name: str, layout: Layout) -> list[Benchmark]:
 def fits(module: ModuleType, task: Benchmark) -> bool:
     """Say whether a study is for tasks of this kind (and, of external validation, with this class)."""
     of_kind = module.KINDS is None or task.kind in module.KINDS
-    return of_kind and (not hasattr(module, "melanoma_class") or module.melanoma_class(task) is not None)
+    return of_kind and (not getattr(module, "NEEDS_MELANOMA", False) or bool(task.melanoma))
 
 
 def _ready(name: str, task: Benchmark, layout: Layout) -> bool:

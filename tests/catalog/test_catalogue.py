@@ -54,6 +54,16 @@ def test_runnable__have_all_that_a_run_needs() -> None:
         assert (row.metric == "auroc") == (len(row.classes) == 2), "weighted F1 for more than two classes, AUROC for two"
 
 
+def test_melanoma__is_said_of_every_class_that_is_one() -> None:
+    mixed = {"Melanoma Skin Cancer Nevi and Moles", "tumor_skin_melanoma_melanoma"}  # nevi too; tissue, not skin
+    for row in BENCHMARKS:
+        assert set(row.melanoma) <= set(row.classes)
+        said = {name: name.lower() for name in row.classes if row.kind == "diagnosis"}
+        named = {name for name, word in said.items() if word in ("mel", "lentigo maligna") or "melanoma" in word}
+        assert named - mixed == set(row.melanoma), row.key
+    assert len(benchmark("fitzpatrick17k").melanoma) == 4
+
+
 def test_namespaces__are_shared_where_people_are() -> None:
     assert source("mym").patient_namespace == source("hop").patient_namespace == source("mym_hop_derm").patient_namespace
     assert source("isic2024").patient_namespace == benchmark("isic2024").patient_namespace

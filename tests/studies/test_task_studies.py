@@ -90,11 +90,22 @@ def test_degrade__each_strength_is_farther_from_the_image_than_the_one_before(ki
 
 
 def test_some_groups__takes_whole_patients_up_to_the_limit() -> None:
-    frame = pd.DataFrame({"group": [f"p{n // 4}" for n in range(40)]})
+    frame = pd.DataFrame({"group": [f"p{n // 4}" for n in range(40)], "label": ["a", "b"] * 20})
     chosen = degradation.some_groups(frame, 18, seed=0)
     assert len(chosen) == 16
     assert (chosen.groupby("group").size() == 4).all()
     assert degradation.some_groups(frame, 40, seed=0) is frame
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_some_groups__has_a_patient_of_each_class_whatever_the_patients_size(seed: int) -> None:
+    frame = pd.DataFrame({"group": ["p0"] * 60 + ["p1"] * 50 + [f"q{n}" for n in range(90)], "label": "a"})
+    frame.loc[frame["group"] == "p1", "label"] = "b"
+    frame.loc[frame["group"] == "q7", "label"] = "rare"
+    chosen = degradation.some_groups(frame, 40, seed)
+    assert set(chosen["label"]) == {"a", "b", "rare"}
+    assert {"p1", "q7"} <= set(chosen["group"])
+    assert all((frame["group"] == name).sum() == (chosen["group"] == name).sum() for name in chosen["group"].unique())
 
 
 def test_degradation_and_subgroups__of_a_task_through_the_command(make_task_world: World) -> None:
@@ -140,6 +151,17 @@ def test_external__judges_elsewhere_without_those_who_were_fitted_on(make_task_w
     assert told.points[1].n == 60 - 3 * shared
     assert told.points[1].note == f"{3 * shared} images of patients or lesions that were fitted on left out"
     assert told.points[0].value > 0.8
+
+
+def test_external__every_class_of_melanoma_counts(make_task_world: World) -> None:
+    here, there = make_task_world("ham10000", images=210), make_task_world("fitzpatrick17k", images=345, seed=1)
+    renamed(there, "other-")
+    told = external.run(external.Config(elsewhere=("fitzpatrick17k",)), given(here))
+    assert told.points[1].n == 345
+    target = external.melanomas(there.task, there.frame)
+    names = ["lentigo maligna", "malignant melanoma", "melanoma", "superficial spreading melanoma ssm"]
+    assert sorted(there.frame["label"][target == 1].unique()) == names
+    assert target.sum() == 12
 
 
 def test_external__refuses_what_has_no_melanoma_and_an_empty_elsewhere(make_task_world: World) -> None:
