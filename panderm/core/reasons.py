@@ -20,9 +20,9 @@ class Reason(StrEnum):
     NO_METADATA = "no_metadata"  # an image that no metadata row names
     MISSING_FILE = "missing_file"  # a metadata row that names no file
     MISSING_COLUMN = "missing_column"  # its metadata table lacks a column the layout cannot do without
-    DUPLICATE_ROW = "duplicate_row"  # a second metadata row for the same image
+    DUPLICATE_ROW = "duplicate_row"  # a second metadata row for the same image, that says the same
     UNKNOWN_LABEL = "unknown_label"  # a label outside the task's classes
-    CONTRADICTION = "contradiction"  # two columns say different things of one image
+    CONTRADICTION = "contradiction"  # two columns, rows or tables say different things of one image
     BAD_METADATA = "bad_metadata"  # the metadata file itself cannot be read
     BAD_VALUE = "bad_value"  # a value that the task cannot do without is missing or impossible
     HELD_OUT = "held_out"  # belongs to the benchmark's held-out institutions, so no source may use it

@@ -95,7 +95,7 @@ def _joined(rows: pd.DataFrame) -> pd.DataFrame:
     origins = {f"{ORIGIN}{name}": here.where(more[name].notna()) for name in _EVIDENCE if name in more}
     told = more.drop(columns=[NAME, LINE, "named"]).assign(**origins)
     first_known = told.groupby(key[more.index]).first()
-    found = {name: key[own.index].map(first_known[name]).astype("string") for name in told}
+    found = {name: key[own.index].map(first_known[name]).astype("string") for name in map(str, told.columns)}
     places = {name: found[name].mask(own[name.removeprefix(ORIGIN)].notna()) for name in origins}
     return own.assign(**{name: own[name].fillna(each) for name, each in found.items() if name in own}, **places)
 

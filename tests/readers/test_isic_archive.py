@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
-from panderm.catalog import Dataset, dataset
+from panderm.catalog import Benchmark, Dataset, dataset
 from panderm.readers import Delivery, read
 from panderm.readers.isic_terms import Diagnosis, label_of, of_levels, of_word
 
@@ -131,6 +133,23 @@ def test_old_schema_2019__joins_ground_truth_and_metadata(landing: Any) -> None:
     assert reasons["ISIC_7"][0] == "no_metadata"
     assert "ISIC_2019_Training_GroundTruth.csv" in reasons["ISIC_7"][1]
     assert len(delivery.metadata_files) == 4
+
+
+def test_docs__a_challenge_as_a_29th_task_is_the_row_that_they_show(landing: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "deliveries.md").read_text()
+    (shown,) = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    row = Benchmark.parse(shown, "docs/deliveries.md")
+    assert row.runnable
+    task = Dataset(f"benchmarks/{row.key}", row.reader, ("dermoscopic",), row.patient_namespace, row.classes, row.kind)
+    header = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK\n"
+    files = {
+        "ISIC_2019_Training_GroundTruth.csv": f"{header}ISIC_1,0,0,0,0,1.0,0,0,0,0\nISIC_2,0,0,0,0,0,0,0,1.0,0\n",
+        "ISIC_2019_Test_GroundTruth.csv": f"{header}ISIC_3,1.0,0,0,0,0,0,0,0,0\n",
+    }
+    folders = images(1, 2, folder="ISIC_2019_Training_Input") | images(3, folder="ISIC_2019_Test_Input")
+    delivery = read(task, landing(files | folders))
+    assert labels(delivery) == {"ISIC_1": "bkl", "ISIC_2": "scc", "ISIC_3": "mel"}
+    assert delivery.rows.set_index("image_id")["split"].to_dict() == {"ISIC_1": "train", "ISIC_2": "train", "ISIC_3": "test"}
 
 
 def test_old_schema_2018_and_2020__are_read(landing: Any) -> None:
