@@ -129,7 +129,8 @@ def _releases(layout: Layout) -> Iterator[dict[str, Any]]:
 
 def _version(layout: Layout, record: Path) -> dict[str, Any]:
     """Return ``release.json`` with what follows from the model's inputs, and where its card lies as seen from the report."""
-    facts, card = read_json(record), record.with_name(MODEL_CARD)
+    facts: dict[str, Any] = read_json(record)
+    card = record.with_name(MODEL_CARD)
     inputs = tuple(Input.parse(one, where=str(record)) for one in facts.get("inputs", ()))
     return facts | {"terms": sentence(inputs), "card": os.path.relpath(card, layout.reports) if card.is_file() else ""}
 

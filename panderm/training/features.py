@@ -71,7 +71,8 @@ class _Places:
     """Which rows of an answer each image's feature belongs in, so that parts go straight there and no second copy is held."""
 
     def __init__(self, digests: pd.Series) -> None:
-        self._of: dict[str, NDArray[np.intp]] = digests.reset_index(drop=True).groupby(digests.to_numpy(), sort=False).indices
+        groups = digests.reset_index(drop=True).groupby(digests.to_numpy(), sort=False).indices
+        self._of = {str(digest): np.asarray(places) for digest, places in groups.items()}
         self.digests = set(self._of)
 
     def put(self, part: tuple[list[str], Features], answer: Features) -> set[str]:
