@@ -1,14 +1,15 @@
 """Lay out public data sets as deliveries, so that the whole chain runs on real pictures.
 
-``python benchmarks/real_landing.py DATA WORKSPACE`` reads native folders in DATA (``ham10000/``, ``pad_ufes_20/``,
-``isic2024/``, ``histology/``) and fills WORKSPACE/landing. The in-house pretraining sources are not public, so a part of
-each public set stands in for the source of its modality, in that source's layout; the rest is the benchmark. The cut is by
-lesion or patient (a hash of its id), so no lesion stands on both sides; curate checks that again on its own.
+``python benchmarks/real_landing.py DATA WORKSPACE [--all-masks]`` reads native folders in DATA (``ham10000/``,
+``pad_ufes_20/``, ``isic2024/``, ``histology/``) and fills WORKSPACE/landing. The in-house pretraining sources are not public,
+so a part of each public set stands in for the source of its modality, in that source's layout; the rest is the benchmark. The
+cut is by lesion or patient (a hash of its id), so no lesion stands on both sides; curate checks that again on its own. With
+``--all-masks`` every mask is delivered, and curate keeps the lesions of those images out of the corpus.
 
 | public set | part | delivered as |
 |---|---|---|
 | HAM10000 | half of the lesions | benchmarks/ham10000 |
-| HAM10000 masks | those of the same half, with their images | benchmarks/ham10000_seg |
+| HAM10000 masks | those of the same half (or all), with their images | benchmarks/ham10000_seg |
 | HAM10000 | the other half | mym_hop_derm (dermoscopic) |
 | PAD-UFES-20 | three quarters of the patients | benchmarks/pad_ufes |
 | PAD-UFES-20 | the other quarter | edu1 (clinical) |
@@ -19,10 +20,12 @@ lesion or patient (a hash of its id), so no lesion stands on both sides; curate 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -43,7 +46,7 @@ def place(file: Path, target: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def ham10000(data: Path, landing: Path) -> None:
+def ham10000(data: Path, landing: Path, *, all_masks: bool) -> None:
     """Cut HAM10000 by lesion."""
     table = pd.read_csv(data / "HAM10000_metadata.csv")
     sides = table["lesion_id"].map(lambda lesion: side(lesion, 0.5))
@@ -53,7 +56,7 @@ def ham10000(data: Path, landing: Path) -> None:
     for image in kept["image_id"]:
         place(images / f"{image}.jpg", home / images.name / f"{image}.jpg")
     kept.to_csv(home / "HAM10000_metadata.csv", index=False)
-    ham10000_masks(data, kept, landing / "benchmarks" / "ham10000_seg")
+    ham10000_masks(data, table if all_masks else kept, landing / "benchmarks" / "ham10000_seg")
     given = table[sides == "source"].rename(columns={"localization": "site"})
     home = landing / "mym_hop_derm"
     for image in given["image_id"]:
@@ -106,12 +109,16 @@ def histology(data: Path, landing: Path) -> None:
 
 def main() -> None:
     """Fill WORKSPACE/landing from DATA."""
-    if len(sys.argv) != 3:
-        sys.exit("usage: python benchmarks/real_landing.py DATA WORKSPACE")
-    data, landing = Path(sys.argv[1]), Path(sys.argv[2]) / "landing"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--all-masks", action="store_true", help="deliver every mask as the benchmark ham10000_seg")
+    given = parser.parse_args()
+    data, landing = given.data, given.workspace / "landing"
     if landing.exists():
         sys.exit(f"{landing} exists; remove it or name another workspace")
-    for name, part in (("ham10000", ham10000), ("pad_ufes_20", pad_ufes), ("isic2024", isic2024), ("histology", histology)):
+    derm = partial(ham10000, all_masks=given.all_masks)
+    for name, part in (("ham10000", derm), ("pad_ufes_20", pad_ufes), ("isic2024", isic2024), ("histology", histology)):
         if not (data / name).is_dir():
             sys.exit(f"{data / name} is missing; put the public set there in its native layout")
         part(data / name, landing)
