@@ -16,9 +16,10 @@ from panderm.cli.gate import command
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import read_json, sha256_bytes, sha256_file, write_json
 from panderm.core.record import Record
-from panderm.evaluation.metrics import primary_of_classes
 from panderm.evaluation.verdict import Outcome, describe, load_verdict
 from panderm.imaging.preprocessing import Preprocessing
+from panderm.tasks.kinds import kind_of
+from panderm.tasks.screening import ARMS
 
 HAM, ISIC = benchmark("ham10000"), benchmark("isic2024")
 QUICK = gate.Config(replicates=300)
@@ -49,6 +50,15 @@ def predictions(task: Benchmark, n: int, strength: float, seed: int = 0) -> pd.D
     )
 
 
+def screened(lesions: int, malignant: int) -> pd.DataFrame:
+    """Predictions of a screening that finds every malignant lesion and nothing else, each lesion another patient's."""
+    ill = np.arange(lesions) < malignant
+    frame = pd.DataFrame({name: [f"p{row:05d}" for row in range(lesions)] for name in ("image_id", "group", "patient")})
+    frame = frame.assign(target=ill.astype(int), predicted=ill.astype(int), label="low", risk="low", missing=0)
+    frame = frame.assign(**{f"by_{arm}": ill for arm in ARMS})
+    return frame.assign(risk_score=0.5, distance=1.0, trees_score=0.5, fence=2.0, age=None, sex=None, site=None, skin_type=None)
+
+
 class Bench:
     """The folders that a gate reads, written as finetune and evaluate do."""
 
@@ -63,7 +73,7 @@ class Bench:
 
     def evaluated(self, frame: pd.DataFrame, champion: pd.DataFrame | None = None) -> Bench:
         frame.to_parquet(self.evaluation / "predictions.parquet")
-        value = primary_of_classes(self.task.metric, frame)(np.ones(len(frame)))
+        value = kind_of(self.task).primary(self.task, frame)(np.ones(len(frame)))
         report: dict[str, Any] = {
             "task": self.task.key,
             "metric": self.task.metric,
@@ -135,9 +145,31 @@ def test_gate__always_the_frequent_class_is_not_learning(bench: Callable[[Benchm
 
 
 def test_gate__few_patients_are_insufficient_evidence_however_good(bench: Callable[[Benchmark], Bench]) -> None:
-    outcomes = bench(ISIC).evaluated(predictions(ISIC, 28, 6.0)).outcomes()
+    low = QUICK.model_copy(update={"auroc_floor": 0.3})  # all right with six patients of the rarer class: from 0.34
+    outcomes = bench(ISIC).evaluated(predictions(ISIC, 28, 6.0)).outcomes(low)
     assert outcomes["floor"] == "pass"
     assert outcomes["test_size"] == outcomes["all"] == "insufficient_evidence"
+
+
+@pytest.mark.parametrize(("positives", "outcome"), [(10, "insufficient_evidence"), (30, "pass")])
+def test_gate__a_screening_that_finds_all_of_few_is_not_proven(
+    positives: int, outcome: str, bench: Callable[[Benchmark], Bench]
+) -> None:
+    frame = screened(1000, positives)
+    made = bench(benchmark("tbp_screening")).evaluated(frame)
+    outcomes = made.outcomes()
+    assert outcomes["test_size"] == "pass", "the classes are large enough; what decides is the interval"
+    assert outcomes["floor"] == outcomes["all"] == outcome
+    assert f"sensitivity is 1.000 ({0.025 ** (1 / positives):.3f} to 1.000)" in made.reason("floor")
+
+
+@pytest.mark.parametrize(("positives", "floor"), [(10, "insufficient_evidence"), (30, "pass")])
+def test_gate__a_perfect_auroc_rests_on_its_positives(positives: int, floor: str, bench: Callable[[Benchmark], Bench]) -> None:
+    frame = predictions(ISIC, 2000, 0.0).assign(group=[f"p{row:04d}" for row in range(2000)])
+    target = (np.arange(2000) < positives).astype(int)
+    frame = frame.assign(target=target, p_1=0.1 + 0.8 * target, p_0=0.9 - 0.8 * target)
+    strict = QUICK.model_copy(update={"auroc_floor": 0.80})
+    assert bench(ISIC).evaluated(frame).outcomes(strict)["floor"] == floor
 
 
 def test_gate__few_positives_are_insufficient_evidence(bench: Callable[[Benchmark], Bench]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from panderm.catalog import Benchmark
 from panderm.core.files import write_json, write_text
 from panderm.evaluation.bootstrap import Interval, paired_bootstrap
+from panderm.evaluation.evidence import answers_alike
 from panderm.evaluation.figures import Resampling, interval_of
 from panderm.evaluation.metrics import primary_of_classes
 from panderm.evaluation.tables import predictions_frame
@@ -165,7 +166,8 @@ def _result(
     for other in sides[:-1]:
         mine, theirs = (primary_of_classes(task.metric, side.predictions) for side in (ours, other))
         groups = ours.predictions["group"].to_numpy()
-        drawn = paired_bootstrap(mine, theirs, groups, replicates=how.replicates, seed=how.seed, level=how.level)
+        alike = answers_alike(task, ours.predictions, other.predictions)
+        drawn = paired_bootstrap(mine, theirs, groups, replicates=how.replicates, seed=how.seed, level=how.level, alike=alike)
         differences[other.name] = _plain(drawn)
     return {
         "task": task.key,

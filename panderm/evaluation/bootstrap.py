@@ -13,16 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from panderm.evaluation.intervals import (
-    DIFFERENCE,
-    METHOD,
-    SHARE,
-    Bounds,
-    Interval,
-    Method,
-    percentile_ends,
-    studentised_ends,
-)
+from panderm.evaluation.intervals import DIFFERENCE, METHOD, SHARE, Bounds, Interval, Method, percentile_ends, studentised_ends
+from panderm.evaluation.stakes import Staked, Statistic, Weight, difference, resting_on
 
 __all__ = [
     "LEVEL",
@@ -48,10 +40,6 @@ __all__ = [
 Unit = Literal["clustered", "plain"]
 """What a replicate draws: whole groups (patients), or single rows as the paper does."""
 
-Weight = NDArray[np.float64]
-Statistic = Callable[[Weight], float]
-"""Row weights of shape (N,), 0, 1, 2, ... -> a figure, or NaN where it is undefined (an AUROC of one class)."""
-
 REPLICATES = 1000
 """Bootstrap replicates (paper, Methods, Statistical analysis)."""
 
@@ -72,7 +60,7 @@ def cluster_bootstrap(
     seed: int = 0,
     level: float = LEVEL,
     method: Method = METHOD,
-    bounds: Bounds = SHARE,
+    bounds: Bounds | None = None,
 ) -> Interval:
     """Return ``statistic`` on all rows with its interval over replicates that draw whole groups.
 
@@ -81,13 +69,15 @@ def cluster_bootstrap(
     The same groups and seed draw the same replicates, whatever the statistic.
 
     Args:
-        statistic: row weights (N,) -> figure; see :func:`by_index` for one that takes row indices.
+        statistic: row weights (N,) -> figure; see :func:`by_index` for one that takes row indices. One that is not
+            :class:`Staked` has no interval where the replicates do not differ.
         groups: what stays together, of shape (N,): patient, else lesion, else image.
         replicates: number of replicates.
         seed: seed of the draw.
         level: coverage, between 0 and 1.
         method: how the ends are made of the replicates; ``percentile`` to match the paper.
-        bounds: least and largest value of the statistic, for ``studentised``; a figure found outside needs none.
+        bounds: least and largest value of the statistic, for ``studentised``; None takes its own, else 0 and 1. A figure
+            found outside needs none.
     """
     codes, count = _codes(groups)
     value = statistic(np.ones(len(codes))) if len(codes) else float("nan")
@@ -99,7 +89,10 @@ def cluster_bootstrap(
         if method == "percentile":
             ends = percentile_ends(drawn, level)
         else:
-            ends = studentised_ends(value, drawn, jackknife(statistic, groups, seed), count, level, bounds)
+            staked = statistic if isinstance(statistic, Staked) else None
+            within = bounds or (staked.bounds if staked else SHARE)
+            stakes = staked.stakes(codes) if staked else None
+            ends = studentised_ends(value, drawn, jackknife(statistic, groups, seed), count, level, within, stakes)
     return Interval(float(value), *ends, redrawn)
 
 
@@ -129,21 +122,15 @@ def paired_bootstrap(
     seed: int = 0,
     level: float = LEVEL,
     method: Method = METHOD,
+    alike: bool = False,
 ) -> Interval:
     """Return ``challenger - champion`` with its interval; both are computed on the same rows in each replicate.
 
     The pairing takes out what makes a test image hard for both, so the interval is narrower than that of two
-    separate figures. Arguments as in :func:`cluster_bootstrap`; both statistics weigh the same rows.
+    separate figures. Arguments as in :func:`cluster_bootstrap` and :func:`difference`; both statistics weigh the same rows.
     """
-    return cluster_bootstrap(
-        lambda weight: challenger(weight) - champion(weight),
-        groups,
-        replicates=replicates,
-        seed=seed,
-        level=level,
-        method=method,
-        bounds=DIFFERENCE,
-    )
+    gap = difference(challenger, champion, alike=alike)
+    return cluster_bootstrap(gap, groups, replicates=replicates, seed=seed, level=level, method=method, bounds=DIFFERENCE)
 
 
 def drawn_together(groups: ArrayLike, unit: Unit) -> NDArray[np.intp]:
@@ -211,7 +198,7 @@ def auroc_statistic(target: ArrayLike, score: ArrayLike) -> Statistic:
             return float("nan")
         return float(above @ (np.cumsum(below) - below / 2) / pairs)
 
-    return statistic
+    return Staked(statistic, resting_on((1.0, positive), (1.0, ~positive)))
 
 
 def weighted_f1(target: ArrayLike, predicted: ArrayLike, n_classes: int, weight: ArrayLike | None = None) -> float:
@@ -242,4 +229,4 @@ def weighted_f1_statistic(target: ArrayLike, predicted: ArrayLike, n_classes: in
         f1 = np.divide(2 * confusion.diagonal(), both, out=np.zeros(n_classes), where=both > 0)
         return float(f1 @ support / support.sum())
 
-    return statistic
+    return Staked(statistic, resting_on((1.0, np.ones(len(cells), dtype=bool))))

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from panderm.evaluation.bootstrap import Interval, cluster_bootstrap, paired_bootstrap, replicate_weights
-from panderm.evaluation.evidence import Evidence
+from panderm.evaluation.evidence import Evidence, answers_alike
 from panderm.evaluation.subgroups import subgroup
 from panderm.evaluation.verdict import Criterion, Outcome
 from panderm.tasks.kinds import judged_classes
@@ -122,6 +122,7 @@ def judge_champion(evidence: Evidence, limits: Thresholds) -> Criterion:
         replicates=limits.replicates,
         seed=limits.seed,
         level=limits.level,
+        alike=answers_alike(evidence.task, evidence.predictions, theirs),
     )
     outcome = decide(difference, -limits.margin)
     words = {

@@ -23,6 +23,7 @@ from panderm.tasks.kinds import judged_classes, kind_of
 MODEL_NAME, REPORT_NAME = "model.json", "report.json"
 PREDICTIONS_NAME, CHAMPION_PREDICTIONS_NAME = "predictions.parquet", "champion_predictions.parquet"
 _AGREES = 1e-6  # difference of the report's figure and ours; both are float64 sums over the same rows
+_ALIKE = 1e-4  # difference of two scores of one model; what export lets pass between torch and ONNX (its tolerance)
 
 
 class Evidence(NamedTuple):
@@ -135,11 +136,21 @@ def read_predictions(path: Path, task: Benchmark) -> pd.DataFrame:
         raise InputError(f"{path} lacks column {missing[0]!r}; run `panderm evaluate` again")
     if frame.empty or frame["image_id"].duplicated().any():
         raise InputError(f"{path} has {'no row' if frame.empty else 'an image twice'}; run `panderm evaluate` again")
-    scores = [field.name for field in schema if field.type == pa.float32()]
+    scores = _scores(schema)
     in_range = "target" not in frame or frame["target"].between(0, len(judged_classes(task)) - 1).all()
     if not in_range or not np.isfinite(frame[scores].to_numpy(dtype=np.float64)).all():
         raise InputError(f"{path} has a target, probability or group that cannot be; run `panderm evaluate` again")
     return frame.sort_values("image_id", ignore_index=True)
+
+
+def answers_alike(task: Benchmark, ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
+    """Return whether two predictions tables of the same cases are of models that answer alike: of one model, run twice."""
+    names = _scores(kind_of(task).schema(task))
+    return bool(np.abs(ours[names].to_numpy(dtype=np.float64) - theirs[names].to_numpy(dtype=np.float64)).max() <= _ALIKE)
+
+
+def _scores(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if field.type == pa.float32()]
 
 
 def _champion(

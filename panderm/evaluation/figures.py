@@ -26,6 +26,10 @@ from panderm.evaluation.subgroups import SUBGROUPS, subgroup
 from panderm.evaluation.tables import Figure
 from panderm.tasks.kinds import judged_classes, kind_of
 
+_NO_INTERVAL = (
+    "it hangs on one patient, too few replicates have its classes, or no group differs and it does not say what it rests on"
+)
+
 
 class Resampling(NamedTuple):
     """How intervals are made.
@@ -107,7 +111,7 @@ def _figure(
     if reason:
         return Figure(*what, value, math.nan, math.nan, images, groups, reason)
     interval = interval_of(statistic, rows, how)
-    few = "it hangs on one patient, or too few replicates have the classes it needs" if math.isnan(interval.low) else None
+    few = _NO_INTERVAL if math.isnan(interval.low) else None
     return Figure(*what, value, interval.low, interval.high, images, groups, few)
 
 

@@ -28,6 +28,8 @@ LEAST_DEGREES = 6
 """Fewest degrees of freedom, where there are groups enough: below it intervals grow and cover no more (measured on 50 images
 of 17 patients: coverage 95.9 % with 6, 96.3 % with 2, AUROC 0.85 at a tenth positive)."""
 
+_ALIKE = 1e-12  # replicates this close to each other are the same; sums in another order differ by less
+
 
 class Interval(NamedTuple):
     """A figure with its interval; NaN ends mean that no interval can be given.
@@ -52,7 +54,13 @@ def percentile_ends(drawn: NDArray[np.float64], level: float) -> tuple[float, fl
 
 
 def studentised_ends(
-    value: float, drawn: NDArray[np.float64], left_out: NDArray[np.float64], count: int, level: float, bounds: Bounds
+    value: float,
+    drawn: NDArray[np.float64],
+    left_out: NDArray[np.float64],
+    count: int,
+    level: float,
+    bounds: Bounds,
+    stakes: NDArray[np.float64] | None = None,
 ) -> tuple[float, float]:
     """Return a t interval with the bootstrap's standard error, on the logit scale between ``bounds``.
 
@@ -60,7 +68,9 @@ def studentised_ends(
     Teachers Should Know About the Bootstrap, 2015): the replicates' variance lacks the factor G / (G - 1); the normal's
     quantile stands where Student's belongs, with as many degrees of freedom as the influence of the groups is even
     (2 G / (kurtosis - 1): few, when a few patients carry the figure); and near a bound the error is skewed, which the
-    logit takes out. Where a replicate lies outside ``bounds`` (a kappa below 0), the scale is left as it is.
+    logit takes out. Where a replicate lies outside ``bounds`` (a kappa below 0), the scale is left as it is. Where the
+    replicates do not differ at all (all right, all wrong, two models equally good), they tell nothing, and the ends come
+    from what the figure rests on (:func:`unseen`).
 
     Args:
         value: the statistic on all rows.
@@ -69,21 +79,21 @@ def studentised_ends(
         count: number of groups, G.
         level: coverage.
         bounds: least and largest value that the statistic can take.
+        stakes: how much of the figure hangs on each group, (G,); None if it does not say.
 
     Returns:
-        Both NaN if the figure hangs on a single group, that is, is undefined without it.
+        Both NaN if the figure hangs on a single group, that is, is undefined without it, or if nothing differs and it does not
+        say what it rests on.
     """
     if np.isnan(left_out).any() or count < 2:
         return math.nan, math.nan
+    if np.ptp(drawn) <= _ALIKE:
+        return _ends_without_spread(value, level, bounds, stakes)
     error = float(drawn.std(ddof=1)) * math.sqrt(count / (count - 1))
     width = _t_quantile(level, _degrees_of_freedom(left_out))
     low, high = bounds
-    if drawn.min() < low or drawn.max() > high:
+    if drawn.min() < low or drawn.max() > high or value in bounds:
         return value - width * error, value + width * error
-    if value in bounds:
-        return _ends_at_a_bound(value, count, level, bounds)
-    if error == 0:
-        return value, value
     place = (value - low) / (high - low)
     half = width * error / (high - low) / (place * (1 - place))  # delta method
     centre = math.log(place / (1 - place))
@@ -100,11 +110,34 @@ def _degrees_of_freedom(left_out: NDArray[np.float64]) -> float:
     return float(min(max(2 * len(left_out) / max(excess, 1e-9), LEAST_DEGREES), len(left_out) - 1))
 
 
-def _ends_at_a_bound(value: float, count: int, level: float, bounds: Bounds) -> tuple[float, float]:
-    """All right or all wrong leaves no spread: the exact interval of so many groups of one kind (Clopper and Pearson, 1934)."""
+def _ends_without_spread(value: float, level: float, bounds: Bounds, stakes: NDArray[np.float64] | None) -> tuple[float, float]:
+    """Return how far to either bound the figure can be off although no group differs from another."""
     low, high = bounds
-    reach = (high - low) * (1 - ((1 - level) / 2) ** (1 / count))
-    return (low, low + reach) if value == low else (high - reach, high)
+    if stakes is None or not low <= value <= high:
+        return math.nan, math.nan
+    share = unseen(stakes, level)
+    return value - share * (value - low), value + share * (high - value)
+
+
+def unseen(stakes: NDArray[np.float64], level: float) -> float:
+    """Return how much of a figure, 0..1, can be otherwise without a single group having shown it.
+
+    That is the most that ``sum(stakes * p)`` can be, p the chance of each group to come out otherwise, while the chance that
+    none of them did, ``prod(1 - p)``, is still (1 - level) / 2 (Buehler, Confidence Intervals for the Product of Two Binomial
+    Parameters, 1957). For n groups of equal stakes it is the interval of Clopper and Pearson (1934) at n of n; where stakes
+    differ, the doubt lies on the groups that are dearest: of a balanced accuracy on those of the rarest class.
+
+    Args:
+        stakes: what is lost with each group, (G,); a group of none does not count.
+        level: coverage.
+    """
+    dear = np.sort(stakes[stakes > 0])[::-1]
+    if not len(dear):
+        return 0.0
+    number = np.arange(1, len(dear) + 1)
+    kept = np.exp((math.log((1 - level) / 2) + np.cumsum(np.log(dear))) / number)  # stake * (1 - p), alike for all in doubt
+    lost = np.cumsum(dear) - number * kept  # if the doubt lies on the dearest 1, 2, ... groups
+    return min(1.0, float(lost[kept <= dear].max()))
 
 
 def _back(logit: float, bounds: Bounds) -> float:

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from panderm.core.errors import InputError
-from panderm.evaluation.bootstrap import Statistic, Weight
+from panderm.evaluation.bootstrap import Statistic
+from panderm.evaluation.stakes import mean_of, on_rows
 
 Z = 1.96
 """Normal quantile of a 95 % interval (paper, Methods, Statistical analysis)."""
@@ -70,14 +71,17 @@ def mean_over_folds(predictions: pd.DataFrame, figure: Callable[[pd.DataFrame], 
         figure: the figure of the rows of one fold.
     """
     number = predictions["fold"].to_numpy()
-    parts = [(number == fold, figure(predictions[number == fold])) for fold in np.unique(number)]
+    return mean_of([on_rows(figure(predictions[number == fold]), number == fold) for fold in np.unique(number)])
 
-    def statistic(weight: Weight) -> float:
-        values = np.array([of_fold(weight[mine]) for mine, of_fold in parts])
-        known = values[~np.isnan(values)]
-        return float(known.mean()) if len(known) else float("nan")
 
-    return statistic
+def figures_by_fold(predictions: pd.DataFrame, figure: Callable[[pd.DataFrame], Statistic]) -> list[float]:
+    """Return a figure of each fold, in the folds' order; NaN where it is undefined.
+
+    Args:
+        predictions: a predictions table with a column ``fold``.
+        figure: the figure of the rows of one fold.
+    """
+    return [figure(part)(np.ones(len(part))) for _, part in predictions.groupby("fold")]
 
 
 def told_by_fold(predictions: pd.DataFrame, metric: str, figure: Callable[[pd.DataFrame], Statistic]) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def told_by_fold(predictions: pd.DataFrame, metric: str, figure: Callable[[pd.Da
         metric: name under which the folds' figures stand.
         figure: the figure of the rows of one fold.
     """
-    values = [figure(part)(np.ones(len(part))) for _, part in predictions.groupby("fold")]
+    values = figures_by_fold(predictions, figure)
     told: dict[str, Any] = {metric: [None if math.isnan(value) else value for value in values]}
     try:
         over = kfold_interval(values)

@@ -13,6 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from panderm.evaluation.bootstrap import Statistic, Weight, auroc_statistic, weighted_f1_statistic
+from panderm.evaluation.intervals import SHARE, Bounds
+from panderm.evaluation.stakes import Staked, Stakes, mean_of, on_rows, resting_on
 from panderm.evaluation.tables import probabilities_of
 
 Targets = NDArray[np.intp]
@@ -42,7 +44,7 @@ def statistics(predictions: pd.DataFrame) -> dict[str, Statistic]:
         "kappa": kappa_statistic(target, predicted, classes),
         "auroc": _macro(auroc_statistic, target, scores),
         "aupr": _macro(aupr_statistic, target, scores),
-        "brier": mean_statistic(_brier(target, scores)),
+        "brier": mean_statistic(_brier(target, scores), (0.0, 1.0 if classes == 2 else 2.0)),
         "calibration_error": calibration_statistic(target, scores),
     }
     if classes > 2:
@@ -78,10 +80,18 @@ def confusion(predictions: pd.DataFrame) -> NDArray[np.int64]:
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
-def mean_statistic(values: ArrayLike) -> Statistic:
+def mean_statistic(values: ArrayLike, bounds: Bounds = SHARE) -> Statistic:
     """Return the mean of a column, one value a case (a Dice, a Jaccard, right or wrong), as a statistic of row weights."""
     column = np.asarray(values, dtype=np.float64)
-    return lambda weight: float(weight @ column / weight.sum()) if weight.sum() else float("nan")
+
+    def statistic(weight: Weight) -> float:
+        return float(weight @ column / weight.sum()) if weight.sum() else float("nan")
+
+    return Staked(statistic, _on_all(column), bounds)
+
+
+def _on_all(rows: NDArray[np.generic]) -> Stakes:
+    return resting_on((1.0, np.ones(len(rows), dtype=bool)))
 
 
 def top_k_statistic(target: ArrayLike, scores: Scores, k: int) -> Statistic:
@@ -102,22 +112,33 @@ def specificity_at(target: ArrayLike, score: ArrayLike, threshold: float) -> Sta
 
 def balanced_accuracy_statistic(target: ArrayLike, predicted: ArrayLike, classes: int) -> Statistic:
     """Return the mean recall over the classes that are true somewhere."""
-    return _of_confusion(_cells(target, predicted, classes), classes, _balanced_accuracy)
+    return _of_confusion(target, predicted, classes, _balanced_accuracy, _class_by_class(target))
 
 
 def macro_recall_statistic(target: ArrayLike, predicted: ArrayLike, classes: int) -> Statistic:
     """Return the mean recall over the classes that are true or predicted somewhere."""
-    return _of_confusion(_cells(target, predicted, classes), classes, _macro_recall)
+    return _of_confusion(target, predicted, classes, _macro_recall, _class_by_class(target))
 
 
 def kappa_statistic(target: ArrayLike, predicted: ArrayLike, classes: int) -> Statistic:
     """Return Cohen's kappa with quadratic weights in the order of the classes."""
-    return _of_confusion(_cells(target, predicted, classes), classes, _kappa)
+    return _of_confusion(target, predicted, classes, _kappa, _farthest(target, classes))
 
 
-def _cells(target: ArrayLike, predicted: ArrayLike, classes: int) -> Targets:
-    cells: Targets = np.asarray(target, dtype=np.intp) * classes + np.asarray(predicted, dtype=np.intp)
-    return cells
+def _class_by_class(target: ArrayLike) -> Stakes:
+    """A mean over classes: each has the same share of it, however rare."""
+    of = np.asarray(target, dtype=np.intp)
+    present = np.unique(of)
+    return resting_on(*((1 / len(present), of == one) for one in present))
+
+
+def _farthest(target: ArrayLike, classes: int) -> Stakes:
+    """A kappa: a class costs what the farthest other answers to all of its rows would, held against those by chance."""
+    of = np.asarray(target, dtype=np.intp)
+    distance, counts = _distances(classes), np.bincount(of, minlength=classes)
+    by_chance = max(float(counts @ distance @ counts), 1.0)
+    costs = counts * distance.max(axis=1, initial=0) * len(of) / by_chance
+    return resting_on(*((float(costs[one]), of == one) for one in np.unique(of)))
 
 
 def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
@@ -125,15 +146,19 @@ def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
         total = weight[among].sum()
         return float(weight[among & hit].sum() / total) if total else float("nan")
 
-    return statistic
+    return Staked(statistic, resting_on((1.0, among)))
 
 
-def _of_confusion(cells: Targets, classes: int, figure: Callable[[Scores], float]) -> Statistic:
+def _of_confusion(
+    target: ArrayLike, predicted: ArrayLike, classes: int, figure: Callable[[Scores], float], stakes: Stakes
+) -> Statistic:
+    cells = np.asarray(target, dtype=np.intp) * classes + np.asarray(predicted, dtype=np.intp)
+
     def statistic(weight: Weight) -> float:
         table = np.bincount(cells, weights=weight, minlength=classes**2).astype(np.float64)
         return figure(table.reshape(classes, classes))
 
-    return statistic
+    return Staked(statistic, stakes)
 
 
 def _balanced_accuracy(table: Scores) -> float:
@@ -149,8 +174,12 @@ def _macro_recall(table: Scores) -> float:
     return float(recall[seen].mean()) if seen.any() else float("nan")
 
 
+def _distances(classes: int) -> NDArray[np.intp]:
+    return np.subtract.outer(np.arange(classes), np.arange(classes)) ** 2
+
+
 def _kappa(table: Scores) -> float:
-    distance = np.subtract.outer(np.arange(len(table)), np.arange(len(table))) ** 2
+    distance = _distances(len(table))
     total = table.sum()
     by_chance = float((distance * np.outer(table.sum(axis=1), table.sum(axis=0))).sum())
     return 1 - float((distance * table).sum()) * float(total) / by_chance if by_chance else float("nan")
@@ -160,16 +189,7 @@ def _macro(figure: Callable[[NDArray[np.bool_], Scores], Statistic], target: Tar
     """The positive class's figure for two classes, else the mean of one against the rest over the classes present."""
     if scores.shape[1] == 2:
         return figure(target == 1, scores[:, 1])
-    return _mean_over([figure(target == index, scores[:, index]) for index in range(scores.shape[1])])
-
-
-def _mean_over(parts: list[Statistic]) -> Statistic:
-    def statistic(weight: Weight) -> float:
-        values = np.array([part(weight) for part in parts])
-        defined = values[~np.isnan(values)]
-        return float(defined.mean()) if len(defined) else float("nan")
-
-    return statistic
+    return mean_of([figure(target == index, scores[:, index]) for index in range(scores.shape[1])])
 
 
 def _one_versus_one(target: Targets, scores: Scores) -> Statistic:
@@ -179,9 +199,8 @@ def _one_versus_one(target: Targets, scores: Scores) -> Statistic:
         for other in range(scores.shape[1]):
             rows = np.flatnonzero((target == one) | (target == other))
             if one != other and len(rows):
-                inner = auroc_statistic(target[rows] == one, scores[rows, one])
-                parts.append(lambda weight, inner=inner, rows=rows: inner(weight[rows]))  # type: ignore[misc]
-    return _mean_over(parts)
+                parts.append(on_rows(auroc_statistic(target[rows] == one, scores[rows, one]), rows))
+    return mean_of(parts)
 
 
 def aupr_statistic(target: NDArray[np.bool_], score: Scores) -> Statistic:
@@ -197,7 +216,10 @@ def aupr_statistic(target: NDArray[np.bool_], score: Scores) -> Statistic:
         precision = np.divide(right, named, out=np.zeros(levels), where=named > 0)
         return float(np.diff(right, prepend=0.0) @ precision / right[-1])
 
-    return statistic
+    # One positive named last costs 1 / P; one negative named first makes the precision 1/2, 2/3, .., P / (P + 1).
+    positives = int(target.sum())
+    first = float((1 / np.arange(2, positives + 2)).mean()) if positives else 0.0
+    return Staked(statistic, resting_on((1.0, target), (first * (len(target) - positives), ~target)))
 
 
 def _brier(target: Targets, scores: Scores) -> Scores:
@@ -220,4 +242,4 @@ def calibration_statistic(target: Targets, scores: Scores, bins: int = BINS) -> 
         total = weight.sum()
         return float(np.abs(np.bincount(place, weights=weight * gap, minlength=bins)).sum() / total) if total else float("nan")
 
-    return statistic
+    return Staked(statistic, _on_all(gap))

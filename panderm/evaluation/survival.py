@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from panderm.core.errors import InputError
 from panderm.evaluation.bootstrap import Statistic, Weight, auroc_statistic
+from panderm.evaluation.stakes import Staked, resting_on
 
 Times = NDArray[np.float64]
 Events = NDArray[np.bool_]
@@ -67,33 +68,6 @@ class LogRank(NamedTuple):
 
     chi2: float
     p: float
-
-
-def check_times(rows: pd.Series, time: pd.Series, event: pd.Series) -> None:
-    """Refuse what is no time or no outcome, naming the first such row.
-
-    Args:
-        rows: what to call each row.
-        time: recurrence-free interval in months.
-        event: 1 or 0.
-
-    Raises:
-        InputError: a time is missing, not finite or negative, or an outcome is neither 1 nor 0.
-    """
-    numbers = pd.to_numeric(time, errors="coerce").to_numpy(dtype=np.float64)
-    bad = ~(np.isfinite(numbers) & (numbers >= 0))
-    if bad.any():
-        first = int(bad.argmax())
-        raise InputError(
-            f"{rows.iloc[first]} has a recurrence-free interval of {time.iloc[first]} months ({int(bad.sum())} of {len(bad)} "
-            "rows are so); a number from 0 up is needed, mend rfi_months in the delivery"
-        )
-    strange = ~pd.to_numeric(event, errors="coerce").isin([0, 1]).to_numpy()
-    if strange.any():
-        first = int(strange.argmax())
-        raise InputError(
-            f"{rows.iloc[first]} has recurrence {event.iloc[first]}; 1 (yes) or 0 (no) is needed, mend the delivery"
-        )
 
 
 def above_median(score: Times) -> Events:
@@ -247,7 +221,7 @@ def dynamic_auc_statistic(time: Times, event: Events, score: Times, horizon: flo
         share = np.divide(weight, watched, out=np.zeros_like(weight), where=watched > 0)
         return area(np.where(case, share, weight)[judged])
 
-    return statistic
+    return Staked(statistic, resting_on((1.0, case), (1.0, time > horizon)))
 
 
 def _still_watched(weight: Weight, event: Events, place: NDArray[np.intp], moments: int) -> Times:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panderm.core.errors import InputError
-from panderm.evaluation.bootstrap import Interval, Statistic, Weight, cluster_bootstrap, paired_bootstrap
+from panderm.evaluation.bootstrap import Interval, Statistic, cluster_bootstrap, paired_bootstrap
+from panderm.evaluation.metrics import balanced_accuracy_statistic
 from panderm.tasks.linear_probe import fit
 from panderm.training.features import features
 from panderm.training.finetune_recipe import LinearProbeRecipe
@@ -114,7 +115,9 @@ def gap(one: Figure, other: Figure) -> Interval:
 
 
 def _statistic(right: NDArray[np.bool_], truth: NDArray[np.int64]) -> Statistic:
-    return lambda weight: _recall(weight, right, truth)
+    """Return the balanced accuracy; which wrong class was told does not matter to it."""
+    classes = max(2, int(truth.max()) + 1)
+    return balanced_accuracy_statistic(truth, np.where(right, truth, (truth + 1) % classes), classes)
 
 
 def _linear(
@@ -132,11 +135,3 @@ def _linear(
     probe = fit(recipe, train[~inner], targets[~inner], classes, (train[inner], targets[inner]))
     answered: NDArray[np.int64] = probe.logits(val).argmax(axis=1)
     return answered
-
-
-def _recall(weight: Weight, right: NDArray[np.bool_], truth: NDArray[np.int64]) -> float:
-    """Return the mean recall over the classes present in a replicate."""
-    total = np.bincount(truth, weights=weight)
-    hit = np.bincount(truth, weights=weight * right, minlength=len(total))
-    present = total > 0
-    return float((hit[present] / total[present]).mean())

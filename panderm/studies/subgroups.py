@@ -16,10 +16,11 @@ from pydantic import Field
 from panderm.core.config import FrozenConfig
 from panderm.core.files import sha256_file
 from panderm.core.tables import read_table
-from panderm.evaluation.bootstrap import Statistic, Weight, cluster_bootstrap
+from panderm.evaluation.bootstrap import cluster_bootstrap
 from panderm.evaluation.evidence import PREDICTIONS_NAME
 from panderm.evaluation.figures import interval_of
 from panderm.evaluation.intervals import DIFFERENCE
+from panderm.evaluation.stakes import difference, on_rows
 from panderm.evaluation.subgroups import SUBGROUPS, subgroup
 from panderm.studies.lines import forest_chart
 from panderm.studies.points import Given, Point, Told
@@ -86,14 +87,10 @@ def _of_column(config: Config, given: Given, predictions: pd.DataFrame, column: 
 
 def _against_others(given: Given, rows: pd.DataFrame, mine: np.ndarray) -> str | None:
     """Say how far a subgroup is from the other rows; None where these cannot be judged."""
-    inside, outside = (kind_of(given.task).primary(given.task, rows[part]) for part in (mine, ~mine))
-
-    def gap(weight: Weight) -> float:
-        return inside(weight[mine]) - outside(weight[~mine])
-
-    statistic: Statistic = gap
+    inside, outside = (on_rows(kind_of(given.task).primary(given.task, rows[part]), part) for part in (mine, ~mine))
     how = given.how
-    found = cluster_bootstrap(statistic, rows["group"].to_numpy(), replicates=how.replicates, seed=how.seed, bounds=DIFFERENCE)
+    gap = difference(inside, outside)
+    found = cluster_bootstrap(gap, rows["group"].to_numpy(), replicates=how.replicates, seed=how.seed, bounds=DIFFERENCE)
     if math.isnan(found.value):
         return None
     return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f}) against the others"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from panderm.evaluation.bootstrap import Statistic, Weight, auroc_statistic
 from panderm.evaluation.metrics import mean_statistic, sensitivity_at, specificity_at
+from panderm.evaluation.stakes import Staked, resting_on
 from panderm.tasks.screening import ARMS, UNION
 
 _SAYS = 0.5  # between no and yes
@@ -46,7 +47,9 @@ def figures(predictions: pd.DataFrame) -> dict[str, Statistic]:
 
 
 def _count(says: NDArray[np.bool_]) -> Statistic:
-    return lambda weight: float(weight[says].sum())
+    """Return how many rows say so, of so many: a count has bounds of its own."""
+    everyone = np.ones(len(says), dtype=bool)
+    return Staked(lambda weight: float(weight[says].sum()), resting_on((1.0, everyone)), (0.0, float(len(says))))
 
 
 def _of_patients(predictions: pd.DataFrame, hit: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
@@ -62,7 +65,7 @@ def _of_patients(predictions: pd.DataFrame, hit: NDArray[np.bool_], among: NDArr
         total = of_patient[counts].sum()
         return float(of_patient[counts & has].sum() / total) if total else float("nan")
 
-    return statistic
+    return Staked(statistic, resting_on((1.0, first[counts])))
 
 
 def counts(predictions: pd.DataFrame) -> dict[str, Any]:

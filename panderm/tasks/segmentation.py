@@ -126,17 +126,16 @@ def schema(task: Benchmark) -> pa.Schema:  # noqa: ARG001
 
 def primary(task: Benchmark, predictions: pd.DataFrame) -> Statistic:
     """Return the mean Jaccard index."""
-    return _mean(predictions[task.metric])
+    from panderm.evaluation.metrics import mean_statistic
+
+    return mean_statistic(predictions[task.metric])
 
 
 def score(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Statistic]:  # noqa: ARG001
     """Return the mean Dice coefficient."""
-    return {"dice": _mean(predictions["dice"])}
+    from panderm.evaluation.metrics import mean_statistic
 
-
-def _mean(values: pd.Series) -> Statistic:
-    numbers = values.to_numpy(dtype=np.float64)
-    return lambda weight: float(weight @ numbers / weight.sum()) if weight.sum() else float("nan")
+    return {"dice": mean_statistic(predictions["dice"])}
 
 
 def class_score(task: Benchmark, predictions: pd.DataFrame, index: int) -> dict[str, Statistic]:  # noqa: ARG001

@@ -18,6 +18,7 @@ from panderm.evaluation.bootstrap import (
     weighted_f1_statistic,
 )
 from panderm.evaluation.intervals import METHOD
+from panderm.evaluation.metrics import mean_statistic, sensitivity_at
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +64,42 @@ def test_studentised__a_figure_that_hangs_on_one_patient_has_no_interval() -> No
 
 
 def test_studentised__all_right_is_clopper_pearson_over_patients() -> None:
-    found = cluster_bootstrap(mean(np.ones(60)), np.arange(60) // 3, replicates=100)
+    found = cluster_bootstrap(mean_statistic(np.ones(60)), np.arange(60) // 3, replicates=100)
     assert (found.value, found.high) == (1.0, 1.0)
     assert found.low == pytest.approx(0.025 ** (1 / 20))
-    wrong = cluster_bootstrap(mean(np.zeros(60)), np.arange(60) // 3, replicates=100)
+    wrong = cluster_bootstrap(mean_statistic(np.zeros(60)), np.arange(60) // 3, replicates=100)
     assert wrong.low == 0.0
     assert wrong.high == pytest.approx(1 - found.low)
 
 
-def test_studentised__two_equal_models_differ_by_nothing() -> None:
+@pytest.mark.parametrize("positives", [3, 10])
+def test_studentised__all_of_a_rare_class_right_rests_on_that_class_however_large_the_split(positives: int) -> None:
+    target, score = (np.arange(1000) < positives).astype(int), np.arange(1000.0)[::-1]
+    expected = 0.025 ** (1 / positives)  # 3 of 3: 0.29; 10 of 10: 0.69
+    found = cluster_bootstrap(sensitivity_at(target, score, 500), np.arange(1000), replicates=100)
+    assert found[:3] == (1.0, pytest.approx(expected), 1.0)
+    ranked = cluster_bootstrap(auroc_statistic(target, score), np.arange(1000), replicates=100)
+    assert ranked[:3] == (1.0, pytest.approx(expected, abs=0.02), 1.0)
+
+
+def test_studentised__what_does_not_say_what_it_rests_on_has_no_interval_where_nothing_differs() -> None:
+    found = cluster_bootstrap(mean(np.ones(60)), np.arange(60), replicates=100)
+    assert found.value == 1.0
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_studentised__a_model_differs_from_itself_by_nothing() -> None:
     target, score = np.arange(40) % 2, np.random.default_rng(0).random(40)
     same = auroc_statistic(target, score)
-    assert paired_bootstrap(same, same, np.arange(40), replicates=100)[:3] == (0.0, 0.0, 0.0)
+    assert paired_bootstrap(same, same, np.arange(40), replicates=100, alike=True)[:3] == (0.0, 0.0, 0.0)
+
+
+def test_studentised__two_models_that_are_right_about_the_same_few_may_yet_differ() -> None:
+    target = (np.arange(1000) < 10).astype(int)
+    one, two = (sensitivity_at(target, target * factor, 0.5) for factor in (0.8, 0.9))
+    found = paired_bootstrap(one, two, np.arange(1000), replicates=100)
+    assert found.value == 0.0
+    assert -found.low == found.high == pytest.approx(1 - 0.025**0.1)
 
 
 def test_jackknife__leaves_out_whole_groups_and_at_most_so_many_blocks() -> None:
