@@ -64,6 +64,17 @@ def test_statistics__brier_of_two_classes_is_the_positive_ones() -> None:
     assert statistics(frame)["brier"](np.ones(80)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("classes", "told"), [(20, False), (21, True)])
+def test_statistics__top_3_is_told_of_many_classes_only(classes: int, told: bool) -> None:
+    frame = table(np.random.default_rng(4), 120, classes)
+    found = statistics(frame)
+    assert ("top_3_accuracy" in found) is told
+    if told:
+        scores = frame[[f"p_{n}" for n in range(classes)]].to_numpy()
+        expected = sk.top_k_accuracy_score(frame["target"], scores, k=3, labels=range(classes))
+        assert found["accuracy"](np.ones(120)) < found["top_3_accuracy"](np.ones(120)) == pytest.approx(expected, abs=0.02)
+
+
 def test_statistics__a_class_that_is_absent_is_left_out_of_the_mean() -> None:
     frame = table(np.random.default_rng(2), 60, 3)
     frame = frame[frame["target"] != 2]
