@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from scipy.stats import ttest_rel
 
 from panderm.catalog import benchmark
 from panderm.cli.compare import command
@@ -13,7 +14,7 @@ from panderm.core.errors import InputError
 from panderm.core.files import read_json
 from panderm.core.tables import read_table
 from panderm.evaluation.bootstrap import auroc
-from panderm.evaluation.comparison import COMPARISONS, Pair, compare_models, find_predictions, with_holm
+from panderm.evaluation.comparison import COMPARISONS, Pair, as_markdown, compare_models, find_predictions, with_holm
 from panderm.evaluation.figures import Resampling
 
 ISIC, HAM = benchmark("isic2024"), benchmark("ham10000")
@@ -72,6 +73,28 @@ def test_compare__other_images_or_labels_are_refused_by_name(tmp_path: Path) -> 
     turned = store(tmp_path / "c", "isic2024", frame.assign(target=1 - frame["target"]))
     with pytest.raises(InputError, match="i000 has two labels"):
         compare_models(Pair(ISIC, "other", ours, turned), QUICK)
+
+
+def folded(strength: float, seed: int) -> pd.DataFrame:
+    frame = predictions(2, strength, seed)
+    fold = (np.arange(90) // 2 % 5).astype(np.int32)
+    return frame.assign(fold=fold, sequence=frame["group"], time_point=0.0)
+
+
+def test_compare__folds_are_paired_where_they_hold_the_same_cases(tmp_path: Path) -> None:
+    task, good, poor = benchmark("sddi_alfred"), folded(0.8, 1), folded(0.2, 2)
+    ours, theirs = store(tmp_path / "a", task.key, good), store(tmp_path / "b", task.key, poor)
+    row = compare_models(Pair(task, "other", ours, theirs), QUICK, permutations=99)
+    figures = [[auroc(part["target"], part["p_1"]) for _, part in frame.groupby("fold")] for frame in (good, poor)]
+    assert row["folds"] == 5
+    assert row["p_folds"] == pytest.approx(ttest_rel(*figures).pvalue)
+    dealt_anew = store(tmp_path / "c", task.key, poor.assign(fold=poor["fold"].to_numpy()[::-1]))
+    again = compare_models(Pair(task, "other", ours, dealt_anew), QUICK, permutations=99)
+    assert again["folds"] == 0
+    assert np.isnan(again["p_folds"])
+    text = as_markdown(with_holm([row, again]), QUICK, 99)
+    assert f"{row['p_folds']:.3f} ({row['p_folds']:.3f}) |" in text, "Holm counts only the comparisons that have such a test"
+    assert text.count("| no folds |") == 1
 
 
 def test_find_predictions__in_a_workspace_or_folder_or_says_where_not(tmp_path: Path) -> None:
