@@ -16,7 +16,8 @@ from torch.nn.functional import cosine_similarity
 
 from panderm.models.encoder import Encoder, gather_rows, initialise
 from panderm.models.linear import Linear
-from panderm.models.regressor import Regressor
+from panderm.models.regressor import Regressor, RegressorBlock
+from panderm.models.residual import EncoderBlock, Part
 
 
 class Losses(NamedTuple):
@@ -56,6 +57,12 @@ class MaskedAlignment(nn.Module):
     def checkpoint_activations(self) -> None:
         """Trade time for memory: keep what enters each block, compute the rest again for the gradients."""
         self.encoder.checkpointing = self.regressor.checkpointing = True
+
+    def see_part(self, rank: int, world: int) -> None:
+        """Draw stochastic depth for a global batch, of which the images to come are the ``rank``-th of ``world`` equal parts."""
+        for module in self.modules():
+            if isinstance(module, EncoderBlock | RegressorBlock):
+                module.part = Part(rank, world)
 
     def predict(self, images: Tensor, keep: Tensor, masked: Tensor) -> Tensor:
         """Predict the teacher's tokens.

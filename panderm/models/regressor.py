@@ -19,7 +19,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from panderm.core.config import FrozenConfig
 from panderm.models.encoder import gather_rows, initialise, initialise_token, position_table, run_block
 from panderm.models.linear import linear, route_linears
-from panderm.models.residual import drop_rate, residual
+from panderm.models.residual import Part, drop_rate, residual
 
 _GPU_HEAD = 8  # 16 bytes of bfloat16
 
@@ -90,7 +90,13 @@ class CrossAttention(nn.Module):
 
 
 class RegressorBlock(nn.Module):
-    """One block: masked stream y, visible latents z, position rows of both."""
+    """One block: masked stream y, visible latents z, position rows of both.
+
+    Attributes:
+        part: which of the global batch it sees.
+    """
+
+    part = Part()
 
     def __init__(self, config: RegressorConfig, drop_path: float) -> None:
         super().__init__()
@@ -115,8 +121,8 @@ class RegressorBlock(nn.Module):
             placed: z with the position rows of the visible patches added, (N, K, R).
         """
         drop = drop_rate(self.drop_path)
-        masked = residual(masked, self._attended, self.scale_1, drop, visible, masked_positions, placed)
-        return residual(self.norm_2(masked), self.mlp, self.scale_2, drop)
+        masked = residual(masked, self._attended, self.scale_1, drop, visible, masked_positions, placed, part=self.part)
+        return residual(self.norm_2(masked), self.mlp, self.scale_2, drop, part=self.part)
 
     def _attended(self, masked: Tensor, visible: Tensor, masked_positions: Tensor, placed: Tensor) -> Tensor:
         queries = masked + masked_positions

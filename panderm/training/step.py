@@ -108,6 +108,7 @@ class Stepper:
         self.modalities = [str(name) for name in found]
         self._modality = torch.from_numpy(codes.astype(np.int64)).to(place.device)  # of each row of the corpus
         self._bad = torch.zeros((), device=place.device)
+        model.see_part(place.rank, place.world)
         self._on_their_way: deque[_Told] = deque()
 
     def take(self, step: int, rate: float, batch: Batch) -> list[Figures]:
@@ -116,7 +117,7 @@ class Stepper:
         Raises:
             NotFinite: a step that has been heard of was not finite; all processes hear of it in the same call.
         """
-        torch.manual_seed(_step_seed(self.recipe.seed, step, self.place.rank))  # stochastic depth
+        torch.manual_seed(_step_seed(self.recipe.seed, step))  # stochastic depth, in every process that of the whole batch
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.mark("start")
@@ -225,5 +226,5 @@ def _leaving(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
-def _step_seed(seed: int, step: int, rank: int) -> int:
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+def _step_seed(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])

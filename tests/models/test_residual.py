@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
-from panderm.models.residual import EncoderBlock, residual
+from panderm.models.residual import EncoderBlock, Part, residual
 
 
 def pair(drop: float) -> tuple[Block, EncoderBlock]:
@@ -50,3 +53,20 @@ def test_residual__does_not_compute_what_is_left_out() -> None:
     assert 0 < len(kept) < 8
     assert seen == [(len(kept), [float(index) for index in kept])]
     assert torch.equal(out[kept], torch.full((len(kept), 2, 3), 2.0))  # 1 / (1 - 0.5)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_residual__parts_of_a_batch_get_the_draws_of_the_whole(compiled: bool) -> None:
+    """Three processes with two images each: every image is kept or left out as by one process with all six."""
+    _, block = pair(0.5)
+    x = torch.randn(6, 5, 16, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(3)
+    whole = block(x)
+    parts = []
+    for rank in range(3):
+        block.part = Part(rank, 3)
+        torch.manual_seed(3)
+        run: Any = torch.compile(block, backend="aot_eager", fullgraph=True) if compiled else block
+        parts.append(run(x[2 * rank : 2 * rank + 2]))
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-5, atol=1e-6)
+    assert not torch.equal(whole[0], block.eval()(x)[0])  # so that there was something to draw
