@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from panderm.core.config import FrozenConfig
-from panderm.core.errors import ConfigError
+from panderm.core.errors import ConfigError, TrainingFailed
 from panderm.core.files import building_folder, read_json, recover_folder, sha256_file, sha256_json, write_json, write_text
 from panderm.core.record import RECORD_NAME, Record
 from panderm.training.watch_config import WatchConfig
@@ -125,7 +125,7 @@ def run(
     Raises:
         Refused: another training is running, or an interrupted one with other settings would be lost.
         TrainingFailed: the training ended before its last step; the message carries the end of its log.
-        TrainingStopped: it was asked to stop and saved its state.
+        TrainingStopped: it was asked to stop and ended in order.
         ConfigError: a setting is unknown or out of range.
     """
     from panderm.training.inputs import encoder_inputs
@@ -164,7 +164,7 @@ def join(config: Config, corpus: Path, out: Path, work: Path, on_line: Say | Non
 
     Raises:
         TrainingFailed: the training ended before its last step; the message carries the end of this machine's log.
-        TrainingStopped: some machine was asked to stop; the state is saved.
+        TrainingStopped: some machine was asked to stop, and all ended in order.
         ConfigError: a setting is unknown or out of range.
     """
     from panderm.training.interrupted import belongs
@@ -291,13 +291,13 @@ def _job(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, 
 
 
 def _train(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, Path | None], place: Path, say: Say) -> None:
-    from panderm.training.launch import TrainingStopped, launch
+    from panderm.training.launch import launch
 
     job = _job(config, recipe, corpus_sha256, sources, place)
     write_json(place / _JOB, job.model_dump(mode="json"))
     launch("panderm.training.pretrain_worker", place / _JOB, config.processes, place / _LOG, say, nodes=config.place())
     if not (place / "final").is_dir():
-        raise TrainingStopped(f"the training was asked to stop and saved its state in {place}; run the same command to go on")
+        raise TrainingFailed(f"the training ended without a result; look at {place / _LOG} and run the same command to go on")
 
 
 def _publish(config: Config, identity: dict[str, Any], inputs: tuple[Input, ...], place: Path, out: Path) -> Record:

@@ -3,9 +3,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -297,6 +302,154 @@ def test_command__ends_as_asked_after_a_stop(
     with pytest.raises(SystemExit) as end:
         main(["--workspace", str(workspace), "pretrain", *arguments])
     assert end.value.code == status
+
+
+LONG = RECIPE | {"optimisation": {"batch": 4, "epochs": 60}}  # 240 steps: more than are taken while a signal is on its way
+
+
+class Command:
+    """``panderm pretrain`` in a process of its own, as a shell starts it, with two loading processes.
+
+    Attributes:
+        told: its lines and when they came, stdout and stderr together.
+    """
+
+    def __init__(self, space: Path, *arguments: str) -> None:
+        self.told: list[tuple[float, str]] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "panderm", "--workspace", str(space), "pretrain", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.told.append((time.monotonic(), line.rstrip()))
+
+    def when(self, begin: str) -> float | None:
+        """When the first line with this beginning came, None if it has not."""
+        return next((at for at, line in self.told if line.startswith(begin)), None)
+
+    def at(self, reached: Callable[[], object], number: signal.Signals) -> int:
+        """Send the command, and nothing below it, a signal once something is reached; return its exit status."""
+        deadline = time.monotonic() + 120
+        while not reached():
+            assert self.process.poll() is None, self.told
+            assert time.monotonic() < deadline, self.told
+            time.sleep(0.001)
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self) -> int:
+        status = self.process.wait(120)
+        self._reader.join(10)
+        return status
+
+    def listens(self) -> bool:
+        """Whether the process handles SIGTERM by now."""
+        caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{self.process.pid}/status").read_text())
+        return bool(caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.fixture
+def space(workspace: Path) -> Path:
+    """The same as a workspace of the command, and settings for a long run of small steps."""
+    folder = workspace / "space"
+    shutil.copytree(workspace / "corpus", folder / "artifacts" / "corpus")
+    shutil.copytree(workspace / "data", folder / "data")
+    settings = {"overrides": LONG, "device": "cpu", "threads": 1, "tell_seconds": 0, "workers": 2, "watch": {"images": 0}}
+    write_json(folder / "params.yaml", {"pretrain": settings})
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux")
+def test_command__killed_itself_and_run_again_ends_as_if_nothing_had_happened(workspace: Path, space: Path) -> None:
+    """With nobody left to print to, the training still saves its state, so the next command hardly waits for it."""
+    with in_this_process():
+        run(workspace, "whole", "work-whole", workers=0, overrides=LONG, watch={"images": 0})
+    first = Command(space)
+    assert first.at(lambda: first.when("step 8/"), signal.SIGKILL) == -signal.SIGKILL
+    again = Command(space)
+    assert again.end() == 0, again.told
+    waiting = again.when("waiting, 150 s at most")
+    if waiting is not None:  # else it had ended before it was looked for
+        over = next(at for at, line in again.told if line.endswith("of the killed training have ended"))
+        assert over - waiting < 30
+    assert again.when("going on after step"), again.told
+    for path in (workspace / "whole").iterdir():
+        assert path.read_bytes() == (space / "artifacts" / "pretrain" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_command__follows_sigterm_from_its_first_moment_on(space: Path) -> None:
+    """While it still imports, while torchrun starts, and in the middle of an epoch; each time the same command goes on."""
+    place = space / ".work" / "pretrain"
+    early = Command(space, "--status-when-stopped", "75")
+    assert early.at(early.listens, signal.SIGTERM) == 75
+    assert early.told[-1][1] == "panderm: the command was asked to stop while no training ran; run it again to go on"
+    starting = Command(space)
+    assert starting.at(lambda: marked(place), signal.SIGTERM) == 0
+    assert starting.told[-1][1].startswith("panderm: the training was asked to stop and ended without a new state")
+    assert not (place / "states").exists()
+    training = Command(space)
+    assert training.at(lambda: training.when("step 8/"), signal.SIGTERM) == 0
+    (saved,) = place.glob("states/*/state.json")
+    step = read_json(saved)["step"]
+    assert step >= 8
+    said = f"panderm: the training was asked to stop and saved its state after step {step} in {place}; run the same command"
+    assert training.told[-1][1].startswith(said)
+    assert not marked(place)
+
+
+FAILING = """
+from panderm.core.files import read_json
+from panderm.training.launch import worker_main
+from panderm.training.place import joined
+from panderm.training.pretrain_worker import Job, Pretraining
+
+def run(config):
+    with joined("cpu", 1) as place:
+        running = Pretraining(Job.parse(read_json(config)), place)
+        real = running.stepper.losses
+        def losses(batch):
+            if running.step == 3 and place.rank == 0:
+                raise RuntimeError("the device has no memory left")
+            return real(batch)
+        running.stepper.losses = losses
+        running.run()
+
+if __name__ == "__main__":
+    worker_main(run)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_run__an_error_in_a_step_ends_it_at_once_with_its_message(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    """Also with loading processes, which do not follow the SIGTERM that Python would send them at its end."""
+    from panderm.training.launch import launch
+
+    (workspace / "failing.py").write_text(FAILING)
+    monkeypatch.setenv("PYTHONPATH", f"{workspace}:{ROOT}")
+    monkeypatch.setattr("panderm.training.launch.launch", lambda _module, *args, **more: launch("failing", *args, **more))
+    failed: list[float] = []
+
+    def listen(line: str) -> None:
+        if line.startswith("step 3/"):
+            failed.append(time.monotonic())
+
+    with pytest.raises(TrainingFailed, match=r"\(RuntimeError: the device has no memory left\); the same command goes on"):
+        run(workspace, workers=2, processes=processes, on_line=listen)
+    assert time.monotonic() - failed[0] < 30
+    assert not marked(workspace / "work" / "pretrain")
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ import click
 
 from panderm import __version__
 from panderm.core.errors import PanDermError
+from panderm.core.files import disk_is_full
 from panderm.core.layout import WORKSPACE_VARIABLE
+from panderm.core.stopping import listen
 from panderm.pipeline import STAGES
 
 _OTHERS: dict[str, str] = {
@@ -30,6 +32,7 @@ _OTHERS: dict[str, str] = {
     "report": "write the HTML report of the workspace",
 }
 COMMANDS: dict[str, str] = {stage.name: stage.makes for stage in STAGES} | _OTHERS
+_ORDERLY = ("pretrain",)  # SIGTERM is kept from the first moment until they follow it; their imports take seconds
 
 
 class LazyGroup(click.Group):
@@ -43,6 +46,8 @@ class LazyGroup(click.Group):
         """Import and return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in _ORDERLY:
+            listen()
         command = importlib.import_module(f"panderm.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
@@ -88,3 +93,9 @@ def main(args: list[str] | None = None) -> None:
     except PanDermError as error:
         click.echo(f"panderm: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        place = f" for {error.filename}" if error.filename else ""
+        click.echo(f"panderm: there is no room{place} ({error.strerror}); make room and run the same command again", err=True)
+        sys.exit(PanDermError.exit_code)

@@ -8,9 +8,12 @@ import click
 
 from panderm.cli.common import print_record, settings_option, stage_config
 from panderm.core.layout import Layout
+from panderm.core.stopping import StopRequested, heeding
 
 if TYPE_CHECKING:
     from panderm.pretrain import Config
+
+_BROKEN_OFF = "the command was asked to stop while no training ran; run it again to go on"
 
 
 @click.command()
@@ -63,24 +66,32 @@ def command(
     recipe are set below overrides, e.g. `--set overrides.optimisation.epochs=20 --set processes=4`. On several machines
     run the same command on each (docs/cluster.md).
     """
-    from panderm import pretrain
     from panderm.training.launch import TrainingStopped
 
-    layout = Layout.here()
     named = (*((f"preset={preset}",) if preset else ()), *(("restart=true",) if restart else ()))
-    config = stage_config(pretrain.Config, "pretrain", layout, (*named, *assignments))
-    if dry_run:
-        _estimate(config, layout, steps, watts, as_json)
-        return
     try:
-        if config.place().first:
-            folders = (layout.corpus, layout.data, layout.pretrained, layout.work)
-            print_record(pretrain.run(config, *folders, on_line=click.echo, splits=layout.splits))
-        else:
-            pretrain.join(config, layout.corpus, layout.pretrained, layout.work, on_line=click.echo)
-    except TrainingStopped as stop:
-        click.echo(f"panderm: {stop}", err=True)
+        with heeding():
+            from panderm import pretrain
+
+            layout = Layout.here()
+            config = stage_config(pretrain.Config, "pretrain", layout, (*named, *assignments))
+            if dry_run:
+                _estimate(config, layout, steps, watts, as_json)
+            else:
+                _run(config, layout)
+    except (StopRequested, TrainingStopped) as stop:
+        click.echo(f"panderm: {str(stop) or _BROKEN_OFF}", err=True)
         raise SystemExit(status_when_stopped) from stop  # click would turn its own Exit into a return value
+
+
+def _run(config: Config, layout: Layout) -> None:
+    from panderm import pretrain
+
+    if config.place().first:
+        folders = (layout.corpus, layout.data, layout.pretrained, layout.work)
+        print_record(pretrain.run(config, *folders, on_line=click.echo, splits=layout.splits))
+    else:
+        pretrain.join(config, layout.corpus, layout.pretrained, layout.work, on_line=click.echo)
 
 
 def _estimate(config: Config, layout: Layout, steps: int, watts: float, as_json: bool) -> None:

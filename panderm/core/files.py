@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -46,6 +47,28 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def disk_is_full(error: OSError) -> bool:
+    """Return whether a write failed for want of room: of the disk's, or of a quota's."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def cannot_write(target: Path, error: OSError) -> InputError:
+    """Return the sentence for a file or folder that could not be written."""
+    advice = "make room there" if disk_is_full(error) else "choose a folder you may write to"
+    return InputError(f"cannot write {target} ({error.strerror}); {advice}")
+
+
+@contextmanager
+def _plainly(target: Path, begun: bool) -> Iterator[None]:
+    """Turn what keeps ``target`` from being written into one sentence; once writing has ``begun``, the want of room alone."""
+    try:
+        yield
+    except OSError as error:
+        if begun and not disk_is_full(error):
+            raise
+        raise cannot_write(target, error) from error
+
+
 @contextmanager
 def writing(target: Path) -> Iterator[Path]:
     """Yield a path beside ``target`` to write to; on success it is fsynced and renamed to ``target``.
@@ -53,20 +76,19 @@ def writing(target: Path) -> Iterator[Path]:
     On an exception the half-written file is removed and ``target`` stays as it was.
 
     Raises:
-        InputError: the folder cannot be created or written.
+        InputError: the folder cannot be created or written, or there is no room.
     """
     aside = target.parent / f"{_ASIDE}{os.getpid()}-{target.name}"
-    try:
+    with _plainly(target, begun=False):
         target.parent.mkdir(parents=True, exist_ok=True)
         aside.touch()
-    except OSError as error:
-        raise InputError(f"cannot write {target} ({error.strerror}); choose a folder you may write to") from error
     try:
-        yield aside
-        with aside.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(aside, target)
-        fsync_folder(target.parent)
+        with _plainly(target, begun=True):
+            yield aside
+            with aside.open("rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(aside, target)
+            fsync_folder(target.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -109,28 +131,27 @@ def building_folder(target: Path) -> Iterator[Path]:
     which this function calls first and every reader of a stage's output may call.
 
     Raises:
-        InputError: the parent folder cannot be written.
+        InputError: the parent folder cannot be written, or there is no room.
     """
     aside = target.parent / f"{_ASIDE}new-{target.name}"
     former = target.parent / f"{_ASIDE}old-{target.name}"
-    try:
+    with _plainly(target, begun=False):
         target.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(target)
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
-    except OSError as error:
-        raise InputError(f"cannot write {target} ({error.strerror}); choose a folder you may write to") from error
     try:
-        yield aside
-        for path in aside.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as stream:
-                    os.fsync(stream.fileno())
-        if target.exists():
-            os.rename(target, former)
-        os.rename(aside, target)
-        fsync_folder(target.parent)
-        shutil.rmtree(former, ignore_errors=True)
+        with _plainly(target, begun=True):
+            yield aside
+            for path in aside.rglob("*"):
+                if path.is_file():
+                    with path.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            if target.exists():
+                os.rename(target, former)
+            os.rename(aside, target)
+            fsync_folder(target.parent)
+            shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

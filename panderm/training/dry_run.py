@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import os
 import resource
-import signal
 import sys
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from panderm.core.errors import InputError
 from panderm.core.files import read_json, write_json
 from panderm.training.data import PREFETCH, Corpus
 from panderm.training.estimate import Measured
-from panderm.training.launch import TrainingStopped, worker_main
+from panderm.training.launch import TrainingStopped, end_in_order, worker_main
 from panderm.training.metrics import MetricsLog, read_metrics
 from panderm.training.place import Place, joined
 from panderm.training.power import PowerMeter
@@ -61,10 +61,11 @@ class DryRun(Pretraining):
         job: what to train.
         place: this process.
         steps: to count, after the first ones.
+        asked: whether this process has been asked to stop.
     """
 
-    def __init__(self, job: Job, place: Place, steps: int) -> None:
-        super().__init__(job, place)
+    def __init__(self, job: Job, place: Place, steps: int, asked: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(job, place, asked)
         self.shard_bytes = _shard_bytes(self.corpus, job.data)
         self.teller = _Teller(place.first, job.tell_seconds, self.steps, job.recipe.optimisation.batch)
         self.skipped = min(_WARMING + PREFETCH * job.workers, max(self.steps - steps, self.steps // 2))
@@ -151,8 +152,7 @@ def run(config_path: Path) -> None:
     """Read what to measure, measure, and write ``measured.json``."""
     asked = DryJob.parse(read_json(config_path), where=str(config_path))
     with joined(asked.job.device, asked.job.threads) as place:
-        training = DryRun(asked.job, place, asked.steps)
-        signal.signal(signal.SIGTERM, training.stop)
+        training = DryRun(asked.job, place, asked.steps, end_in_order(place.wait))
         measured = training.measure()
         if measured is not None:
             write_json(asked.job.work / MEASURED, measured.model_dump(mode="json"))

@@ -10,11 +10,12 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from panderm.core.errors import InputError, Refused
+from panderm.core.errors import Refused
+from panderm.core.files import cannot_write
 
 MARK = "PANDERM_TRAINING_WORK"  # environment variable that marks every process of a launch
 GRACE_SECONDS = 150.0
@@ -33,19 +34,19 @@ def holding(work: Path) -> Iterator[None]:
     """
     try:
         work.mkdir(parents=True, exist_ok=True)
-        stream = (work / _LOCK).open("a+")
+        stream = (work / _LOCK).open("ab+", buffering=0)
     except OSError as error:
-        raise InputError(f"cannot write {work} ({error.strerror}); choose a folder you may write to") from error
+        raise cannot_write(work, error) from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             stream.seek(0)
-            holder = stream.read().strip() or "unknown"
+            holder = stream.read().decode().strip() or "unknown"
             raise Refused(f"{work} is in use by a training (process {holder}); wait for it or stop it first") from error
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        with suppress(OSError):  # the number is for the message alone; the lock needs no room on a full disk
+            stream.truncate(0)
+            stream.write(str(os.getpid()).encode())
         yield
 
 
@@ -72,17 +73,36 @@ def _alive(folder: Path) -> bool:
     return state not in ("Z", "X")
 
 
-def reap(work: Path, grace: float = GRACE_SECONDS) -> int:
-    """End what a former launch in ``work`` left: SIGTERM, time for a last checkpoint, then SIGKILL; return how many."""
+def reap(work: Path, grace: float = GRACE_SECONDS, say: Callable[[str], None] | None = None) -> int:
+    """End what a former launch in ``work`` left: SIGTERM, time for a last state, then SIGKILL; return how many.
+
+    Torchrun is only waited for: the kernel has sent it SIGTERM when its launcher went, and a second one would break off its
+    waiting for the workers.
+
+    Args:
+        work: of the launch.
+        grace: seconds until SIGKILL.
+        say: told before and after waiting, if there is anything to wait for.
+    """
     left = marked(work)
-    _signal(left, signal.SIGTERM)
+    if left and say:
+        say(f"waiting, {grace:.0f} s at most, for {len(left)} process(es) of a killed training, which may be saving its state")
+    _signal([pid for pid in left if not _is_torchrun(pid)], signal.SIGTERM)
     deadline = time.monotonic() + grace
     while (now := marked(work)) and time.monotonic() < deadline:
         time.sleep(0.1)
     _signal(now, signal.SIGKILL)
     while now and marked(work) and time.monotonic() < deadline + grace:
         time.sleep(0.05)
+    if left and say:
+        say(f"{len(left)} process(es) of the killed training have ended")
     return len(left)
+
+
+def _is_torchrun(pid: int) -> bool:
+    with suppress(OSError):
+        return b"torch.distributed.run" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return False
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

@@ -6,14 +6,14 @@ encoder with its card, and the regressor with head and mask token.
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -26,7 +26,7 @@ from panderm.models.regressor import Regressor
 from panderm.models.teacher import Teacher, build_teacher
 from panderm.models.teacher_tower import best_precision
 from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, batches_of, loader, steps_per_epoch
-from panderm.training.launch import TrainingStopped, worker_main
+from panderm.training.launch import TrainingStopped, end_in_order, worker_main
 from panderm.training.metrics import MetricsLog, batch_name
 from panderm.training.parallel import Mode, gathered, replicate, shard, whole
 from panderm.training.place import Place, joined
@@ -119,10 +119,11 @@ class Pretraining:
     Args:
         job: what to train.
         place: this process.
+        asked: whether this process has been asked to stop; asked itself before every step.
     """
 
-    def __init__(self, job: Job, place: Place) -> None:
-        self.job, self.place, self.recipe = job, place, job.recipe
+    def __init__(self, job: Job, place: Place, asked: Callable[[], bool] = lambda: False) -> None:
+        self.job, self.place, self.recipe, self.asked = job, place, job.recipe, asked
         optimisation = job.recipe.optimisation
         if optimisation.batch % place.world:
             raise ConfigError(f"optimisation.batch {optimisation.batch} does not divide among {place.world} processes")
@@ -172,8 +173,8 @@ class Pretraining:
         student: nn.Module = torch.compile(self.model, dynamic=False) if self.job.compile else self.model  # type: ignore[assignment]
         return replicate(student, self.place) if self.place.world > 1 else student
 
-    def stop(self, *_signal: Any) -> None:
-        """Ask to save the state and end after the step at hand; a signal handler."""
+    def stop(self) -> None:
+        """Ask to save the state and end after the step at hand."""
         self.asked_to_stop = True
 
     def run(self) -> None:
@@ -231,7 +232,7 @@ class Pretraining:
         return loader(images, batches, self.job.workers, pinned=self.place.device.type == "cuda")
 
     def _stopping(self) -> bool:
-        return self._anybody(self.asked_to_stop)
+        return self._anybody(self.asked_to_stop or self.asked())
 
     def _anybody(self, flag: bool) -> bool:
         # Hosts that wait for each other run less far ahead of their GPUs, so these ask every tenth step; a CPU step is long.
@@ -308,12 +309,16 @@ class Pretraining:
             steps=self.steps,
             **inherited(self.recipe.start),
         )
-        with building_folder(self.job.work / FINAL) as folder:
-            save_encoder(folder, self._encoder(tensors), card)
-            others = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.")}
-            save_file(others, folder / REGRESSOR_NAME, metadata={"format": "pt"})
-            images = self.steps * self.recipe.optimisation.batch
-            write_json(folder / FINAL_NAME, {"steps": self.steps, "images_seen": images, "corpus_images": len(self.corpus)})
+        others = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.")}
+        images = self.steps * self.recipe.optimisation.batch
+        final = self.job.work / FINAL
+        try:
+            with building_folder(final) as folder:
+                save_encoder(folder, self._encoder(tensors), card)
+                save_file(others, folder / REGRESSOR_NAME, metadata={"format": "pt"})
+                write_json(folder / FINAL_NAME, {"steps": self.steps, "images_seen": images, "corpus_images": len(self.corpus)})
+        except SafetensorError as error:  # a full disk, in its own words
+            raise InputError(f"cannot write {final} ({error}); make room there") from error
 
     def _encoder(self, tensors: dict[str, Tensor]) -> Encoder:
         """Return the trained encoder whole on the CPU; :attr:`model` may hold a shard of it."""
@@ -337,12 +342,14 @@ def run(config_path: Path) -> None:
     """Read the job and train."""
     job = Job.parse(read_json(config_path), where=str(config_path))
     with joined(job.device, job.threads) as place:
-        pretraining = Pretraining(job, place)
-        signal.signal(signal.SIGTERM, pretraining.stop)
+        pretraining = Pretraining(job, place, end_in_order(place.wait))
         pretraining.run()
         place.wait()  # for the first process, which may still be writing
     if pretraining.step < pretraining.steps:
-        raise TrainingStopped(f"stopped on request after step {pretraining.step} with its state saved")
+        raise TrainingStopped(
+            f"the training was asked to stop and saved its state after step {pretraining.step} in {job.work}; "
+            "run the same command to go on"
+        )
 
 
 if __name__ == "__main__":

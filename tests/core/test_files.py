@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -33,6 +34,23 @@ def test_writing__below_a_file_says_where_to_write_instead(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose a folder you may write to"):
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_writing__where_there_is_no_room_asks_for_it_and_keeps_the_old(tmp_path: Path, number: int) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*a.txt \(No room\); make room there"), writing(tmp_path / "a.txt"):
+        raise OSError(number, "No room")
+    with pytest.raises(InputError, match=r"cannot write .*out \(No room\); make room there"), building_folder(tmp_path / "out"):
+        raise OSError(number, "No room")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != ".dagster_home") == ["a.txt", "out"]
+
+
+def test_writing__an_error_of_something_else_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), writing(tmp_path / "a.txt"):
+        (tmp_path / "none").read_text()
 
 
 def test_read_json__missing_and_damaged(tmp_path: Path) -> None:

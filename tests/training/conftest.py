@@ -26,7 +26,7 @@ def toy_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
         lines = "\n".join("    " + line for line in body.splitlines())
         (tmp_path / "toy.py").write_text(
             "import os, signal, sys, time\nfrom pathlib import Path\n"
-            "from panderm.core.errors import InputError\nfrom panderm.training.launch import worker_main\n"
+            "from panderm.core.errors import InputError\nfrom panderm.training.launch import TrainingStopped, worker_main\n"
             f"def run(config):\n{lines}\nif __name__ == '__main__':\n    worker_main(run)\n"
         )
         return "toy"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from panderm.core.errors import Refused, TrainingFailed
-from panderm.training.launch import STATUS_STOPPED, TrainingStopped, _judge, launch, worker_main
+from panderm.core.errors import InputError, Refused, TrainingFailed
+from panderm.training.launch import STATUS_CRASH, STATUS_ERROR, STATUS_STOPPED, TrainingStopped, _judge, _pass_on, launch
 from panderm.training.orphans import holding, mark, marked, reap
+from panderm.training.outcome import Heard
 
 Toy = Callable[[str], str]
 
@@ -116,6 +118,25 @@ def test_reap__ends_what_carries_the_mark_and_nothing_else(tmp_path: Path) -> No
         other.wait()
 
 
+def test_reap__says_what_it_waits_for_and_leaves_torchrun_its_time(tmp_path: Path) -> None:
+    """The kernel has sent torchrun SIGTERM already; a second one would end its waiting for the workers."""
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(9)); print(1, flush=True); time.sleep(2)"
+    )
+    torchrun = subprocess.Popen(
+        [sys.executable, "-c", code, "torch.distributed.run"], env={**os.environ, **mark(tmp_path)}, stdout=subprocess.PIPE
+    )
+    assert torchrun.stdout is not None
+    torchrun.stdout.readline()
+    said: list[str] = []
+    assert reap(tmp_path, say=said.append) == 1
+    assert torchrun.wait(5) == 0
+    assert said[0].startswith("waiting, 150 s at most, for 1 process(es) of a killed training")
+    assert said[1:] == ["1 process(es) of the killed training have ended"]
+    assert reap(tmp_path, say=said.append) == 0
+    assert len(said) == 2
+
+
 def test_reap__kills_what_ignores_sigterm(tmp_path: Path) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"
     deaf = subprocess.Popen(
@@ -129,22 +150,134 @@ def test_reap__kills_what_ignores_sigterm(tmp_path: Path) -> None:
     assert deaf.wait(5) == -signal.SIGKILL
 
 
-def test_judge__a_worker_that_stopped_on_request_is_no_failure(tmp_path: Path) -> None:
-    """Its own status, as torchrun answers 1 for everything, tells a machine that was not asked itself."""
-    log = tmp_path / "train.log"
-    log.write_text("stopped after step 5\nE1124 01:00:00.000000 7 api.py:1] failed (exitcode: 75)\n  exitcode  : 75 (pid: 9)\n")
-    _judge(1, log, 0)
-    log.write_text(log.read_text().replace("75", "9"))
-    with pytest.raises(TrainingFailed, match="ended with status 9"):
-        _judge(1, log, 0)
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "train.log"
+    path.write_text("step 5\nE1124 01:00:00.000000 7 api.py:1] failed (exitcode: 9)\n  exitcode  : 9 (pid: 9)\n")
+    return path
 
 
-def test_worker_main__ends_with_the_status_of_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped(_config: Path) -> None:
-        raise TrainingStopped("stopped")
+SAVED = "stopped: asked to stop, saved after step 5"
 
-    monkeypatch.setattr("sys.argv", ["worker", "job.json"])
-    monkeypatch.setattr("panderm.training.launch.die_with_parent", lambda _parent: None)
-    with pytest.raises(SystemExit) as end:
-        worker_main(stopped)
-    assert end.value.code == STATUS_STOPPED
+
+@pytest.mark.parametrize(
+    ("asked", "told", "sentence"),
+    [
+        (True, ["orderly:", SAVED], "asked to stop, saved after step 5"),
+        (False, ["orderly:", SAVED, "crash: RuntimeError: the other machine has gone"], "asked to stop, saved after step 5"),
+        (True, [], "asked to stop and ended without a new state"),
+        (True, ["crash: RuntimeError: a process that had not begun has gone"], "asked to stop and ended without a new state"),
+    ],
+)
+def test_judge__a_stop_is_one_only_as_the_processes_tell_it(log: Path, asked: bool, told: list[str], sentence: str) -> None:
+    """Torchrun answers 1 for everything; and a machine that was not asked itself hears it from its processes."""
+    with pytest.raises(TrainingStopped, match=sentence):
+        _judge(1, asked, heard(*told), log, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "sentence"),
+    [
+        (True, ["orderly:", "error: cannot save the state; make room"], "^cannot save the state; make room$"),
+        (True, ["orderly:"], "ended with status 9 before it had followed SIGTERM; the same command"),
+        (True, ["orderly:", "crash: MemoryError"], r"ended with status 9 \(MemoryError\); the same command"),
+        (False, ["crash: A: first", "crash: B: for want of the first", "error: a shard is missing"], "^a shard is missing$"),
+        (
+            False,
+            ["crash: A: first", "crash: B: for want of the first"],
+            r"ended with status 9 \(A: first\).*end of .*:\nstep 5$",
+        ),
+    ],
+)
+def test_judge__a_stop_that_failed_is_a_failure(log: Path, asked: bool, told: list[str], sentence: str) -> None:
+    with pytest.raises(TrainingFailed, match=sentence) as failure:
+        _judge(1, asked, heard(*told), log, 0)
+    assert not isinstance(failure.value, TrainingStopped)
+
+
+def test_judge__a_training_that_had_finished_when_it_was_asked_is_finished(log: Path) -> None:
+    _judge(1, True, heard("orderly:", "finished:"), log, 0)
+
+
+def heard(*lines: str) -> Heard:
+    found = Heard()
+    for line in lines:
+        assert found.take(f"{line} \n")
+    return found
+
+
+def test_heard__progress_is_for_others() -> None:
+    assert not Heard().take("step 3/12 loss 0.5\n")
+    assert not Heard().take("warning: cannot save\n")
+
+
+@pytest.mark.slow
+def test_launch__a_full_disk_takes_no_log_and_changes_nothing_else(tmp_path: Path, toy_module: Toy) -> None:
+    """The error is heard, not read from the log, and comes once; the lines arrive."""
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    lines: list[str] = []
+    module = toy_module("print('begun'); raise InputError('cannot save the state; make room there')")
+    with pytest.raises(TrainingFailed, match=r"^cannot save the state; make room there$"):
+        launch(module, tmp_path / "config.json", 1, tmp_path / "train.log", lines.append, work=tmp_path / "work")
+    assert lines == ["begun"]
+
+
+def test_launch__a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*log .*; choose a folder you may write to"):
+        launch("none", tmp_path / "config.json", 1, tmp_path / "file" / "log", work=tmp_path / "work")
+
+
+def test_holding__needs_no_room(tmp_path: Path) -> None:
+    (tmp_path / "launch.lock").symlink_to("/dev/full")
+    with holding(tmp_path):
+        pass
+
+
+def test_pass_on__a_full_disk_below_the_listener_does_not_end_a_training() -> None:
+    def listener(number: int) -> Callable[[str], None]:
+        def listen(_line: str) -> None:
+            raise OSError(number, "no")
+
+        return listen
+
+    _pass_on("step 1", listener(errno.ENOSPC))
+    with pytest.raises(BrokenPipeError):
+        _pass_on("step 1", listener(errno.EPIPE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ("raise TrainingStopped('saved after step 5')", STATUS_STOPPED, "stopped: saved after step 5\n"),
+        ("raise InputError('two\\nlines')", STATUS_ERROR, "error: two lines\n"),
+        ("raise RuntimeError('kaboom\\nand more')", STATUS_CRASH, "crash: RuntimeError: kaboom\n"),
+        ("raise KeyboardInterrupt", STATUS_CRASH, "crash: KeyboardInterrupt\n"),
+        ("pass", 0, "finished: \n"),
+    ],
+)
+def test_worker_main__tells_how_it_ended_and_waits_for_nothing(
+    tmp_path: Path, toy_module: Toy, body: str, status: int, told: str
+) -> None:
+    """A thread, and a child process that does not follow SIGTERM, are what Python would wait for."""
+    left = (
+        "import multiprocessing, threading\nthreading.Thread(target=time.sleep, args=(300,)).start()\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "multiprocessing.get_context('fork').Process(target=time.sleep, args=(300,), daemon=True).start()\n"
+    )
+    toy_module(left + body)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "toy", "config"],
+        cwd=tmp_path,
+        env={**os.environ, **mark(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.wait(60) == status
+    finally:
+        reap(tmp_path, grace=0)
+    assert child.stdout is not None
+    assert child.stdout.read() == told
