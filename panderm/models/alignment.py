@@ -59,7 +59,7 @@ class MaskedAlignment(nn.Module):
         self.encoder.checkpointing = self.regressor.checkpointing = True
 
     def see_part(self, rank: int, world: int) -> None:
-        """Draw stochastic depth for a global batch, of which the images to come are the ``rank``-th of ``world`` equal parts."""
+        """Draw stochastic depth for global batches, of which this process has the ``rank``-th of ``world`` equal parts."""
         for module in self.modules():
             if isinstance(module, EncoderBlock | RegressorBlock):
                 module.part = Part(rank, world)

@@ -19,7 +19,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from panderm.core.config import FrozenConfig
 from panderm.models.encoder import gather_rows, initialise, initialise_token, position_table, run_block
 from panderm.models.linear import linear, route_linears
-from panderm.models.residual import Part, drop_rate, residual
+from panderm.models.residual import WHOLE, drop_rate, residual
 
 _GPU_HEAD = 8  # 16 bytes of bfloat16
 
@@ -96,7 +96,7 @@ class RegressorBlock(nn.Module):
         part: which of the global batch it sees.
     """
 
-    part = Part()
+    part = WHOLE
 
     def __init__(self, config: RegressorConfig, drop_path: float) -> None:
         super().__init__()

@@ -17,12 +17,15 @@ from torch import Tensor, nn
 class Part(NamedTuple):
     """Which of ``world`` equal parts of a global batch a process has, the ``rank``-th."""
 
-    rank: int = 0
-    world: int = 1
+    rank: int
+    world: int
+
+
+WHOLE = Part(0, 1)
 
 
 def residual(
-    stream: Tensor, branch: Callable[..., Tensor], scale: Tensor, drop: float, *others: Tensor, part: Part = Part()
+    stream: Tensor, branch: Callable[..., Tensor], scale: Tensor, drop: float, *others: Tensor, part: Part = WHOLE
 ) -> Tensor:
     """Return ``stream + scale * branch(stream, *others)``, left out for a share ``drop`` of the images.
 
@@ -64,7 +67,7 @@ class EncoderBlock(Block):
         part: which of the global batch it sees.
     """
 
-    part = Part()
+    part = WHOLE
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """Map tokens (N, L, D) to (N, L, D); timm's mask arguments are not used by the encoder."""
