@@ -56,7 +56,8 @@ def fetch_tower(source: str, weights: Path | None, fits: Callable[[nn.Module], N
         raise InputError(f"teacher {source!r} names no weights; write {name}@TAG, or set teacher.weights to a file of it")
     tower = untrained_tower(name)
     fits(tower)
-    _fill(tower, _local(weights) if weights is not None else _download(source, config), source)
+    other = "" if open_clip.get_model_config(name).get("quick_gelu") else f"set teacher.source to {name}-quickgelu"
+    _fill(tower, _local(weights) if weights is not None else _download(source, config), source, other)
     return Tower(tower, tuple(config.get("mean") or OPENAI_DATASET_MEAN), tuple(config.get("std") or OPENAI_DATASET_STD))
 
 
@@ -151,12 +152,13 @@ def _cache() -> str:
 
 def _from_repository(source: str, weights: Path | None, fits: Callable[[nn.Module], None]) -> Tower:
     config, files = _repository(source)
-    tower = _build(_model(source, config))
+    model = _model(source, config)
+    tower = _build(model)
     fits(tower)
     path = _local(weights) if weights is not None else next((found for name in FILES if (found := files(name))), None)
     if path is None:
         raise InputError(_repository_missing(source, " or ".join(FILES)))
-    _fill(tower, path, source)
+    _fill(tower, path, source, "" if model.get("quick_gelu") else f"set quick_gelu to true in the {_CONFIG} beside it")
     seen = config.get("preprocess_cfg", {})
     return Tower(tower, tuple(seen.get("mean") or OPENAI_DATASET_MEAN), tuple(seen.get("std") or OPENAI_DATASET_STD))
 
@@ -211,9 +213,17 @@ def _repository_missing(source: str, what: str) -> str:
     )
 
 
-def _fill(tower: nn.Module, path: Path, source: str) -> None:
-    """Load all of the image half strictly; a file of another model is refused instead of half used."""
-    tensors = _image_half(read_checkpoint(path).tensors)
+def _fill(tower: nn.Module, path: Path, source: str, quick: str) -> None:
+    """Load all of the image half strictly; a file of another model is refused instead of half used.
+
+    Args:
+        tower: gets the weights.
+        path: the file.
+        source: what is asked for, for messages.
+        quick: what to do to get the QuickGELU; empty if the tower has it. No tensor tells, but OpenAI's own files are known.
+    """
+    checkpoint = read_checkpoint(path)
+    tensors = _image_half(checkpoint.tensors)
     wanted = tower.state_dict()
     wrong = [key for key in wanted.keys() & tensors.keys() if wanted[key].shape != tensors[key].shape]
     lacking, foreign = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
@@ -228,6 +238,8 @@ def _fill(tower: nn.Module, path: Path, source: str) -> None:
             f"{path} does not hold the weights of {name}: it {', '.join(seen)}; name the model that the file belongs to "
             "(`panderm checkpoint inspect` tells which)"
         )
+    if quick and checkpoint.openai:
+        raise InputError(f"{path} is OpenAI's own file, trained with QuickGELU, but {name} has the other GELU; {quick}")
     tower.load_state_dict(tensors, strict=True)
 
 

@@ -155,6 +155,44 @@ def test_build_teacher__takes_a_file_of_all_or_of_the_image_half(tmp_path: Path,
     assert torch.allclose(teacher(x)[:, 0], model.eval().visual(x), atol=1e-6)
 
 
+def openai_file(model: Any, path: Path) -> Path:
+    """OpenAI's own files hold three numbers beside the weights."""
+    numbers = {"input_resolution": torch.tensor(48), "context_length": torch.tensor(8), "vocab_size": torch.tensor(64)}
+    torch.save(model.state_dict() | numbers, path)
+    return path
+
+
+def test_build_teacher__refuses_openais_own_file_for_a_model_of_the_other_gelu(tmp_path: Path, small_model: str) -> None:
+    """Their tensors are alike to the last key, so nothing else would tell."""
+    described = open_clip.get_model_config(small_model)
+    for name, quick in (("Other", False), ("Other-quickgelu", True)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(described | {"quick_gelu": quick}))
+        open_clip.add_model_config(tmp_path / f"{name}.json")
+    path = openai_file(open_clip.create_model("Other"), tmp_path / "ViT.pt")
+    sentence = (
+        r"ViT\.pt is OpenAI's own file, trained with QuickGELU, but Other has the other GELU; set teacher.source to Other-q"
+    )
+    with pytest.raises(InputError, match=sentence):
+        build_teacher(TeacherConfig(source="Other", weights=path, image_size=48), grid=6)
+    teacher = build_teacher(TeacherConfig(source="Other-quickgelu", weights=path, image_size=48), grid=6)
+    assert type(teacher.tower.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
+    own = weights_of(open_clip.create_model("Other"), tmp_path / "own.safetensors")
+    assert build_teacher(TeacherConfig(source="Other", weights=own, image_size=48), grid=6).width == 24
+
+
+def test_build_teacher__refuses_openais_own_file_in_a_folder_that_describes_the_other_gelu(
+    tmp_path: Path, small_model: str
+) -> None:
+    openai_file(open_clip.create_model(small_model), tmp_path / "open_clip_pytorch_model.bin")
+    model = open_clip.get_model_config(small_model)
+    source = TeacherConfig(source=f"local-dir:{tmp_path}", image_size=48)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": model | {"quick_gelu": False}}))
+    with pytest.raises(InputError, match=r"the other GELU; set quick_gelu to true in the open_clip_config\.json beside it"):
+        build_teacher(source, grid=6)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": model}))
+    assert build_teacher(source, grid=6).width == 24
+
+
 def test_build_teacher__says_how_a_file_is_another_models(tmp_path: Path, small_model: str) -> None:
     tensors = open_clip.create_model(small_model).visual.state_dict()
     tensors["head.weight"] = tensors.pop("proj")

@@ -29,6 +29,9 @@ WRAPPERS = ("model", "module", "state_dict")
 AVERAGE = "model_ema"
 """Top-level key under which training scripts keep a running average of the weights."""
 
+OPENAI = ("input_resolution", "context_length", "vocab_size")
+"""Numbers that OpenAI's own CLIP files hold among their tensors."""
+
 _LEFT = (
     "optimizer",
     "epoch",
@@ -75,6 +78,11 @@ class Checkpoint:
     beside: dict[str, str]
     unknown: dict[str, str]
     arguments: dict[str, Any]
+
+    @property
+    def openai(self) -> bool:
+        """Whether it is one of OpenAI's own CLIP files: they alone carry these numbers, and have the quick GELU."""
+        return any(key in self.tensors for key in OPENAI)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -16,7 +16,7 @@ from panderm.models.checkpoints.official import close, shapes
 from panderm.models.checkpoints.options import ImportOptions
 from panderm.models.checkpoints.plan import Plan
 from panderm.models.checkpoints.positions import place_learnt
-from panderm.models.checkpoints.read import Checkpoint
+from panderm.models.checkpoints.read import OPENAI, Checkpoint
 from panderm.models.checkpoints.sizes import Keys, Sizes, encoder_config, read_sizes, usual_heads
 from panderm.models.encoder import Encoder, EncoderConfig
 
@@ -30,9 +30,7 @@ _TEXT = (
     "logit_scale",
     "logit_bias",
     "attn_mask",
-    "input_resolution",
-    "context_length",
-    "vocab_size",
+    *OPENAI,
 )
 _CLIP_EPS = 1e-5  # torch's own default, which CLIP's towers keep
 
@@ -54,6 +52,8 @@ def plan_timm(checkpoint: Checkpoint, options: ImportOptions) -> Plan:
     scale = 0.1 if f"{prefix}blocks.0.ls1.gamma" in tensors else 1.0
     config = encoder_config(sizes, heads, checkpoint.name, scale, **clip, **quick)
     ledger = Ledger(checkpoint)
+    if clip:
+        _note_activation(ledger, config)
     if prefix:
         _leave_text(ledger)
         ledger.keep_all("visual.head.", "the map to the text's space; an encoder has none", "projection")
@@ -79,7 +79,7 @@ def plan_open_clip(checkpoint: Checkpoint, options: ImportOptions) -> Plan:
     )
     sizes = read_sizes(tensors, keys, checkpoint.name)
     heads, source = usual_heads(sizes.width, options.heads, checkpoint.name)
-    quick = _is_openai(checkpoint) if options.activation == "auto" else options.activation == "quick_gelu"
+    quick = checkpoint.openai if options.activation == "auto" else options.activation == "quick_gelu"
     config = encoder_config(
         sizes,
         heads,
@@ -90,9 +90,7 @@ def plan_open_clip(checkpoint: Checkpoint, options: ImportOptions) -> Plan:
         activation="quick_gelu" if quick else "gelu",
     )
     ledger = Ledger(checkpoint)
-    ledger.notes.append(
-        f"the MLPs' activation is taken to be {config.activation}, as no tensor tells; --activation says otherwise"
-    )
+    _note_activation(ledger, config)
     encoder = _take(ledger, list(names.open_clip_vit(config.depth, prefix)), config)
     ledger.keep(f"{prefix}proj", "the projection to the text's space; features are taken before it", "projection")
     if prefix:
@@ -100,9 +98,11 @@ def plan_open_clip(checkpoint: Checkpoint, options: ImportOptions) -> Plan:
     return _finish(ledger, options, sizes, config, keys.positions, encoder, layout="open_clip", heads_from=source)
 
 
-def _is_openai(checkpoint: Checkpoint) -> bool:
-    """OpenAI's own files carry these three numbers; they alone were trained with the quick GELU."""
-    return "input_resolution" in checkpoint.tensors
+def _note_activation(ledger: Ledger, config: EncoderConfig) -> None:
+    """CLIP's towers have one or the other, and timm's copies of OpenAI's weights are called quickgelu where they have that."""
+    ledger.notes.append(
+        f"the MLPs' activation is taken to be {config.activation}, as no tensor tells; --activation says otherwise"
+    )
 
 
 def _leave_text(ledger: Ledger) -> None:

@@ -56,9 +56,15 @@ def test_timm__gives_timms_features(images: Tensor, tmp_path: Path, settings: di
 def test_timm__a_clip_model_keeps_its_norms_and_activation(images: Tensor, tmp_path: Path) -> None:
     clip = {"pre_norm": True, "norm_layer": partial(nn.LayerNorm, eps=1e-5), "act_layer": "quick_gelu"}
     theirs: Any = timm_vit(**clip)
-    ours, card, _ = imported(tmp_path, theirs.state_dict(), activation="quick_gelu")
+    ours, card, said = imported(tmp_path, theirs.state_dict(), activation="quick_gelu")
     torch.testing.assert_close(ours.tokens(images), theirs.forward_features(images), atol=1e-5, rtol=0)
     assert card.architecture.pre_norm
+    taken = "the MLPs' activation is taken to be {}, as no tensor tells; --activation says otherwise"
+    assert taken.format("quick_gelu") in said
+    ours, card, said = imported(tmp_path, theirs.state_dict())  # plain GELU, which timm's quickgelu models do not have
+    assert (card.architecture.activation, taken.format("gelu") in said) == ("gelu", True)
+    said = imported(tmp_path, timm_vit().state_dict())[2]
+    assert not any("activation" in note for note in said)  # a ViT that is no CLIP's has only one
 
 
 def test_timm__position_tables_by_choice(tmp_path: Path) -> None:
