@@ -125,6 +125,13 @@ def test_coverage__of_50_images_holds_and_the_percentile_interval_is_too_narrow(
     assert found["percentile"].above > found["studentised"].above
 
 
+def test_coverage__of_a_rare_class_holds_though_often_all_of_it_is_right(check: ModuleType) -> None:
+    found = check.coverage(check.RARELY["sensitivity 0.95"], 10, simulations=40)
+    assert found["studentised"].holds >= 0.9
+    assert found["studentised"].above == 0.0
+    assert found["percentile"].above > 0.3, "the example needs a split on which all are often found"
+
+
 def test_permutation__p_values_are_uniform_under_the_null_and_plain_ones_are_not(check: ModuleType) -> None:
     clustered = check.null_p_values("clustered", simulations=120, permutations=59)
     assert kstest(clustered, "uniform").pvalue > 0.01
