@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from panderm.core.terms import Input
     from panderm.models.encoder import EncoderCard
     from panderm.training.estimate import Estimate
+    from panderm.training.interrupted import Changes, Otherwise
     from panderm.training.nodes import Nodes
     from panderm.training.pretrain_worker import Job
     from panderm.training.recipe import Recipe
 
 STAGE = "pretrain"
 _JOB, _LOG = "job.json", "train.log"
+_CHANGES = "changes"  # of settings on the way, in the record's values
 _ENDS = 10  # steps whose mean is the first and the last loss in the record; one step alone is noise
 
 _NOTHING_TO_DO = "the encoder already belongs to exactly this recipe and corpus; nothing to do"
@@ -57,6 +59,8 @@ class Config(FrozenConfig):
         state_steps: steps between two resume states, 0 for time alone.
         tell_seconds: time between two lines of progress.
         watch: what is looked at on the way (``panderm/training/watch_config.py``); changes no weight.
+        proceed: go on from the state of an interrupted run with other settings under the present ones, where it fits them
+            (``panderm/training/interrupted.py`` says which may differ); the record says what was changed, and after which step.
         restart: throw away what an interrupted run with other settings left, and train again even if the output is complete.
     """
 
@@ -76,7 +80,18 @@ class Config(FrozenConfig):
     state_steps: int = Field(default=0, ge=0)
     tell_seconds: float = Field(default=10, ge=0)
     watch: WatchConfig = WatchConfig()
+    proceed: bool = False
     restart: bool = False
+
+    def otherwise(self) -> Otherwise:
+        """Return what to do about an interrupted run with other settings.
+
+        Raises:
+            ConfigError: two things at once.
+        """
+        if self.restart and self.proceed:
+            raise ConfigError("restart throws an interrupted run away, proceed goes on with it; set one of the two")
+        return "restart" if self.restart else "proceed" if self.proceed else "refuse"
 
     def recipe(self) -> Recipe:
         """Return the resolved recipe.
@@ -123,7 +138,7 @@ def run(
         The record; that of the former run if the output already belongs to exactly this recipe and corpus.
 
     Raises:
-        Refused: another training is running, or an interrupted one with other settings would be lost.
+        Refused: another training is running, or an interrupted one with other settings would be lost or does not fit them.
         TrainingFailed: the training ended before its last step; the message carries the end of its log.
         TrainingStopped: it was asked to stop and ended in order.
         ConfigError: a setting is unknown or out of range.
@@ -131,21 +146,22 @@ def run(
     from panderm.training.inputs import encoder_inputs
     from panderm.training.interrupted import clear, make_room
 
-    say, nodes = on_line or print, config.place()
+    say, nodes, otherwise = on_line or print, config.place(), config.otherwise()
     if not nodes.first:
         raise ConfigError(f"this is machine {nodes.rank} of {nodes.total}, but machine 0 leads; join its training from here")
     recipe, identity = config.recipe(), _identity(config, corpus)
     recover_folder(out)
-    inputs = encoder_inputs(recipe, corpus, data)
     if not config.restart and (former := _finished(out, sha256_json(identity))):
-        say(_NOTHING_TO_DO)
-        return _with_terms_of_now(former, inputs, out)
-    place = work / STAGE
-    make_room(place, identity, config.restart, say)
+        say(_NOTHING_TO_DO + ("; settings were changed on the way, as its record says" if _changes(former) else ""))
+        return _with_terms_of_now(former, encoder_inputs(recipe, corpus, data, _changes(former)), out)
+    place, inputs = work / STAGE, encoder_inputs(recipe, corpus, data)
+    changes = make_room(place, identity, otherwise, say)
     if not (place / "final").is_dir():
         sources = {"corpus": corpus, "data": data, "splits": splits}
-        _train(config, recipe, identity["corpus_sha256"], sources, place, say)
-    record = _publish(config, identity, inputs, place, out)
+        job = _job(config, recipe, identity["corpus_sha256"], sources, place).model_copy(update={"changes": changes})
+        _train(config, job, place, say)
+    inputs = encoder_inputs(recipe, corpus, data, changes) if changes else inputs
+    record = _publish(config, identity, inputs, changes, place, out)
     clear(place)
     return record
 
@@ -194,8 +210,9 @@ def _corpus_sha256(table: Path) -> str:
 
 
 def _named(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as plain values, in which a weights file is known by its content, not by its place."""
+    """Return the recipe as plain values, in which weights files are known by their content, not by their place or name."""
     from panderm.core.errors import InputError
+    from panderm.models.teacher_weights import FOLDER, repository_files
 
     values: dict[str, Any] = recipe.model_dump(mode="json")
     weights = recipe.teacher.weights
@@ -203,6 +220,10 @@ def _named(recipe: Recipe) -> dict[str, Any]:
         if not weights.is_file():
             raise InputError(f"the teacher's weights {weights} are missing; put the file there or change teacher.weights")
         values["teacher"]["weights"] = sha256_file(weights)
+    if files := repository_files(recipe.teacher.source, weights):
+        values["teacher"]["repository"] = {name: sha256_file(path) for name, path in files.items()}
+        if recipe.teacher.source.startswith(FOLDER):
+            values["teacher"]["source"] = FOLDER
     if recipe.start is not None:
         from panderm.training.start import start_hashes
 
@@ -225,6 +246,12 @@ def _finished(out: Path, identity: str) -> Record | None:
     weights = out / WEIGHTS_NAME
     same = record.hashes.get("identity") == identity and weights.is_file()
     return record if same and sha256_file(weights) == record.hashes.get("encoder") else None
+
+
+def _changes(record: Record) -> Changes:
+    from panderm.training.interrupted import Change
+
+    return tuple(Change.parse(change, where=RECORD_NAME) for change in record.values.get(_CHANGES, []))
 
 
 def dry_run(
@@ -290,17 +317,18 @@ def _job(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, 
     )
 
 
-def _train(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, Path | None], place: Path, say: Say) -> None:
+def _train(config: Config, job: Job, place: Path, say: Say) -> None:
     from panderm.training.launch import launch
 
-    job = _job(config, recipe, corpus_sha256, sources, place)
     write_json(place / _JOB, job.model_dump(mode="json"))
     launch("panderm.training.pretrain_worker", place / _JOB, config.processes, place / _LOG, say, nodes=config.place())
     if not (place / "final").is_dir():
         raise TrainingFailed(f"the training ended without a result; look at {place / _LOG} and run the same command to go on")
 
 
-def _publish(config: Config, identity: dict[str, Any], inputs: tuple[Input, ...], place: Path, out: Path) -> Record:
+def _publish(
+    config: Config, identity: dict[str, Any], inputs: tuple[Input, ...], changes: Changes, place: Path, out: Path
+) -> Record:
     from panderm.models.encoder import WEIGHTS_NAME, load_card
     from panderm.training.curves import draw_curves
     from panderm.training.metrics import mean_loss, read_metrics, without_timing
@@ -324,6 +352,7 @@ def _publish(config: Config, identity: dict[str, Any], inputs: tuple[Input, ...]
             "loss_first": mean_loss(lines[:_ENDS]),
             "loss_last": mean_loss(lines[-_ENDS:]),
             **last_figures(looks),
+            **({_CHANGES: [change.model_dump(mode="json") for change in changes]} if changes else {}),
         },
         config={
             "preset": config.preset,

@@ -147,6 +147,85 @@ def test_run__killed_and_run_again_ends_as_if_nothing_had_happened(workspace: Pa
     assert (workspace / "out" / "record.json").stat().st_mtime_ns == before
 
 
+def again_with(**values: Any) -> dict[str, Any]:
+    """The recipe with other values of its optimisation."""
+    return RECIPE | {"optimisation": {"batch": 4, "epochs": 3} | values}
+
+
+@pytest.mark.slow
+def test_run__goes_on_under_changed_settings_where_that_is_meant_and_says_so(workspace: Path) -> None:
+    place, lines = workspace / "work" / "pretrain", []
+
+    def part(until: int | None, **settings: Any) -> Record | None:
+        with in_this_process(), pytest.MonkeyPatch.context() as patch:
+            if until is not None:
+                patch.setattr(Pretraining, "_stopping", lambda self: self.step == until)
+            try:
+                return run(workspace, workers=0, on_line=lines.append, **settings)
+            except TrainingFailed:
+                assert until is not None
+                return None
+
+    part(5)
+    slower = again_with(learning_rate=1e-4, epochs=4)
+    with pytest.raises(Refused, match="set proceed=true to go on from its state under the new ones"):
+        run(workspace, overrides=slower)
+    lines.clear()
+    part(9, overrides=slower, proceed=True)
+    assert lines[0] == (
+        "going on after step 5 with other settings:\n  optimisation.epochs         3 -> 4\n"
+        "  optimisation.learning_rate  0.0015 -> 0.0001"
+    )
+    part(9, overrides=again_with(learning_rate=1.0, epochs=4), proceed=True)  # after this no step is taken
+    record = part(None, overrides=again_with(epochs=4) | {"augmentation": {"flip": 0.0}}, proceed=True)
+    assert record is not None
+    assert record.counts == {"steps": 16, "images_seen": 64, "corpus_images": 16}
+    first, second = record.values["changes"]
+    assert (first["after_step"], second["after_step"]) == (5, 9)
+    assert first["settings"] == {"optimisation.epochs": [3, 4], "optimisation.learning_rate": [0.0015, 0.0001]}
+    assert second["settings"] == {"augmentation.flip": [0.5, 0.0], "optimisation.learning_rate": [0.0001, 0.0015]}
+    metrics = read_metrics(workspace / "out" / "metrics.jsonl")
+    assert [line["step"] for line in metrics] == list(range(1, 17))
+    assert {line["step"]: line["changed"] for line in metrics if "changed" in line} == {
+        6: first["settings"],
+        10: second["settings"],
+    }
+    assert metrics[6]["learning_rate"] < 1e-4 < metrics[10]["learning_rate"]
+    assert not place.joinpath("states").exists()
+    assert run(workspace, overrides=again_with(epochs=4) | {"augmentation": {"flip": 0.0}}, on_line=lines.append) == record
+    assert lines[-1].endswith("nothing to do; settings were changed on the way, as its record says")
+
+
+def test_run__a_state_that_cannot_fit_is_refused_and_kept(workspace: Path, no_training: list[str]) -> None:
+    place = interrupted(workspace)
+    wider = again_with(learning_rate=1e-4, batch=8) | {"encoder": RECIPE["encoder"] | {"depth": 2}}
+    with pytest.raises(Refused, match="does not fit other values of these settings") as refusal:
+        run(workspace, overrides=wider, proceed=True)
+    assert "  encoder.depth       1 -> 2\n  optimisation.batch  4 -> 8\nset them back, or set restart=true" in str(
+        refusal.value
+    )
+    assert "learning_rate" not in str(refusal.value)
+    assert (place / "states" / "00000003").is_dir()
+    assert no_training == []
+
+
+def test_run__settings_that_end_before_the_state_are_refused(workspace: Path) -> None:
+    with in_this_process(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pretraining, "_stopping", lambda self: self.step == 6)
+        with pytest.raises(TrainingFailed):
+            run(workspace, workers=0)
+    with in_this_process(), pytest.raises(ConfigError, match=r"after step 6, but these settings end after step 4; raise"):
+        run(workspace, workers=0, overrides=again_with(epochs=1), proceed=True)
+    with in_this_process():
+        assert run(workspace, workers=0, proceed=True).counts["steps"] == 12
+
+
+def test_run__proceeding_and_restarting_exclude_each_other(workspace: Path, no_training: list[str]) -> None:
+    with pytest.raises(ConfigError, match="set one of the two"):
+        run(workspace, proceed=True, restart=True)
+    assert no_training == []
+
+
 @pytest.mark.slow
 def test_run__terms_that_come_later_stand_on_the_card_without_training_again(workspace: Path) -> None:
     with in_this_process():
@@ -231,6 +310,43 @@ def test_run__a_missing_weights_file_is_refused_before_anything_starts(workspace
     with pytest.raises(InputError, match=r"weights nowhere.safetensors are missing; put the file there"):
         run(workspace, overrides=overrides)
     assert no_training == []
+
+
+def test_identity__a_repositorys_teacher_is_known_by_its_files(workspace: Path) -> None:
+    def identity(folder: str, **more: str) -> Any:
+        teacher = {"teacher": {"source": f"local-dir:{workspace / folder}", "image_size": 32} | more}
+        return pretrain._identity(pretrain.Config.parse({"overrides": RECIPE | teacher}), workspace / "corpus")
+
+    for folder in ("first", "second"):
+        (workspace / folder).mkdir()
+        (workspace / folder / "open_clip_config.json").write_text("{}")
+        (workspace / folder / "open_clip_model.safetensors").write_bytes(b"weights")
+    assert identity("first") == identity("second")  # the same files elsewhere
+    (workspace / "second" / "open_clip_model.safetensors").write_bytes(b"others")
+    changed = identity("second")
+    assert identity("first") != changed
+    (workspace / "second" / "open_clip_config.json").write_text('{"preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}')
+    assert identity("second") != changed
+    (workspace / "second" / "open_clip_model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"has no open_clip_model\.safetensors or open_clip_pytorch_model\.bin; fetch"):
+        identity("second")
+    (workspace / "own.safetensors").write_bytes(b"weights")
+    assert identity("second", weights=str(workspace / "own.safetensors"))["recipe"]["teacher"]["weights"]
+
+
+def test_identity__a_hub_repositorys_teacher_is_known_by_its_files(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda _repository, name: str(workspace / name))
+    teacher = {"teacher": {"source": "hf-hub:org/name", "image_size": 32}}
+    config = pretrain.Config.parse({"overrides": RECIPE | teacher})
+    (workspace / "open_clip_config.json").write_text("{}")
+    seen = []
+    for content in (b"weights", b"weights of a later revision"):
+        (workspace / "open_clip_model.safetensors").write_bytes(content)
+        seen.append(pretrain._identity(config, workspace / "corpus")["recipe"]["teacher"])
+    assert seen[0]["source"] == "hf-hub:org/name"
+    assert seen[0] != seen[1]
 
 
 def free_port() -> int:

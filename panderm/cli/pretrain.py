@@ -24,6 +24,12 @@ _BROKEN_OFF = "the command was asked to stop while no training ran; run it again
     "large: the paper's run, for several GPUs. [default: params.yaml]",
 )
 @click.option(
+    "--proceed",
+    is_flag=True,
+    help="Go on from the state of an interrupted run with other settings (learning rate, epochs, augmentation, ...) under the "
+    "present ones; the record says what was changed, and after which step.",
+)
+@click.option(
     "--restart",
     is_flag=True,
     help="Throw away an interrupted run with other settings; train again even if the output is complete.",
@@ -52,6 +58,7 @@ _BROKEN_OFF = "the command was asked to stop while no training ran; run it again
 @settings_option
 def command(
     preset: str | None,
+    proceed: bool,
     restart: bool,
     status_when_stopped: int,
     dry_run: bool,
@@ -68,7 +75,8 @@ def command(
     """
     from panderm.training.launch import TrainingStopped
 
-    named = (*((f"preset={preset}",) if preset else ()), *(("restart=true",) if restart else ()))
+    flags = {"proceed=true": proceed, "restart=true": restart}
+    named = (*((f"preset={preset}",) if preset else ()), *(name for name, given in flags.items() if given))
     try:
         with heeding():
             from panderm import pretrain

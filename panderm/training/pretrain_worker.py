@@ -26,6 +26,7 @@ from panderm.models.regressor import Regressor
 from panderm.models.teacher import Teacher, build_teacher
 from panderm.models.teacher_tower import best_precision
 from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, batches_of, loader, steps_per_epoch
+from panderm.training.interrupted import Changes
 from panderm.training.launch import TrainingStopped, end_in_order, worker_main
 from panderm.training.metrics import MetricsLog, batch_name
 from panderm.training.parallel import Mode, gathered, replicate, shard, whole
@@ -64,6 +65,7 @@ class Job(FrozenConfig):
         tell_seconds: time between two lines of progress.
         watch: what is looked at on the way; changes no weight.
         splits: folder of the tasks' splits for the probe, none without.
+        changes: of settings on the way, for the metrics.
     """
 
     recipe: Recipe
@@ -83,6 +85,7 @@ class Job(FrozenConfig):
     tell_seconds: float = Field(default=10, ge=0)
     watch: WatchConfig = WatchConfig()
     splits: Path | None = None
+    changes: Changes = ()
 
 
 def build_model(recipe: Recipe, teacher_width: int) -> MaskedAlignment:
@@ -140,6 +143,9 @@ class Pretraining:
             shard(self.model, place, compiled=job.compile)
         self.optimizer = build_optimizer(self.model, optimisation)
         self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say, place)
+        if self.step > self.steps:
+            ends = f"these settings end after step {self.steps}"
+            raise ConfigError(f"the state is after step {self.step}, but {ends}; raise optimisation.epochs")
         self.student = self._wrapped()
         self.stepper = Stepper(
             job.recipe,
@@ -251,6 +257,7 @@ class Pretraining:
         )
 
     def _line(self, figures: Figures, seconds: float, waited: float) -> dict[str, Any]:
+        changed = next((change.settings for change in self.job.changes if change.after_step == figures.step), None)
         return {
             "step": figures.step + 1,
             "epoch": figures.step // self.steps_per_epoch,
@@ -261,6 +268,7 @@ class Pretraining:
             "images_per_second": round(self.recipe.optimisation.batch / max(seconds, 1e-6), 1),
             "data_wait": round(waited / max(seconds, 1e-6), 4),
             "seconds": round(seconds, 4),
+            **({"changed": changed} if changed else {}),
         }
 
     def _due(self, saved: float) -> bool:

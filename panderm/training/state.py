@@ -73,13 +73,22 @@ def load_state(
     Raises:
         InputError: there are states, but none of them can be read, or the one chosen is not of this network.
     """
-    step = place.agreed(_choose(folder, say) if place.first else 0)
+    step = _there(folder, place.agreed(_choose(folder, say) if place.first else 0))
+    if step:
+        _restore(folder / _name(step), model, optimizer)
+    return step
+
+
+def newest_step(folder: Path, say: Callable[[str], None]) -> int:
+    """Return the step of the state that :func:`load_state` would load, 0 if there is none; arguments and errors as there."""
+    return _there(folder, _choose(folder, say))
+
+
+def _there(folder: Path, step: int) -> int:
     if step < 0:
         raise InputError(
             f"none of the states in {folder} can be read; bring one back from a copy, or remove {folder} to begin again"
         )
-    if step:
-        _restore(folder / _name(step), model, optimizer)
     return step
 
 

@@ -10,6 +10,7 @@ from panderm.core.terms import SYNTHETIC, UNKNOWN, Input
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.encoder import EncoderCard, EncoderConfig, build_untrained_encoder, save_encoder
 from panderm.training.inputs import encoder_inputs
+from panderm.training.interrupted import Change
 from panderm.training.recipe import Recipe
 from panderm.training.sampling import Sampling
 from panderm.training.start import StartConfig
@@ -63,6 +64,13 @@ def test_inputs__of_an_older_start_are_not_known(tiny_recipe: Recipe, tiny_corpu
     start = begun_with(tiny_corpus, PLAIN.model_copy(update={"corpus_sha256": "c" * 64, "steps": 9}))
     found = of(tiny_recipe.model_copy(update={"start": start}), tiny_corpus)
     assert Input(name="pretraining corpus", licence=UNKNOWN) in found
+
+
+def test_inputs__hold_what_was_shown_before_a_change(tiny_recipe: Recipe, tiny_corpus: Path) -> None:
+    left = tiny_recipe.model_copy(update={"sampling": Sampling(leave_out=("clinical",))})
+    change = Change(after_step=5, settings={"sampling.leave_out": ([], ["clinical"])}, sampling={}, seed=0)
+    found = encoder_inputs(left, tiny_corpus / "corpus", tiny_corpus / "data", (change,))
+    assert [one.name for one in found] == ["one", "two"]
 
 
 def test_inputs__without_a_corpus(tiny_recipe: Recipe, tmp_path: Path) -> None:
