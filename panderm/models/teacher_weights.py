@@ -82,6 +82,23 @@ def described_tower(source: str) -> nn.Module:
     return untrained_tower(source.partition("@")[0])
 
 
+def repository_files(source: str, weights: Path | None) -> dict[str, Path]:
+    """Return the files that decide what a source that is a repository answers, by name; nothing for any other source.
+
+    Args:
+        source: as :func:`fetch_tower` takes it.
+        weights: stands in for the repository's own weights, which are not looked for then.
+
+    Raises:
+        InputError: the repository's files are neither here nor to be had.
+    """
+    if not source.startswith((HUB, FOLDER)):
+        return {}
+    _, found = _repository(source)
+    names = {_CONFIG: found(_CONFIG), **({} if weights is not None else {"weights": _own_weights(source, found)})}
+    return {name: path for name, path in names.items() if path is not None}
+
+
 def _build(config: dict[str, Any]) -> nn.Module:
     vision = config["vision_cfg"] | ({"timm_model_pretrained": False} if "timm_model_name" in config["vision_cfg"] else {})
     tower: nn.Module = _build_vision_tower(config["embed_dim"], vision, config.get("quick_gelu", False))
@@ -155,12 +172,17 @@ def _from_repository(source: str, weights: Path | None, fits: Callable[[nn.Modul
     model = _model(source, config)
     tower = _build(model)
     fits(tower)
-    path = _local(weights) if weights is not None else next((found for name in FILES if (found := files(name))), None)
-    if path is None:
-        raise InputError(_repository_missing(source, " or ".join(FILES)))
+    path = _local(weights) if weights is not None else _own_weights(source, files)
     _fill(tower, path, source, "" if model.get("quick_gelu") else f"set quick_gelu to true in the {_CONFIG} beside it")
     seen = config.get("preprocess_cfg", {})
     return Tower(tower, tuple(seen.get("mean") or OPENAI_DATASET_MEAN), tuple(seen.get("std") or OPENAI_DATASET_STD))
+
+
+def _own_weights(source: str, files: Callable[[str], Path | None]) -> Path:
+    path = next((found for name in FILES if (found := files(name))), None)
+    if path is None:
+        raise InputError(_repository_missing(source, " or ".join(FILES)))
+    return path
 
 
 def _model(source: str, config: dict[str, Any]) -> dict[str, Any]:
