@@ -24,7 +24,6 @@ from panderm.models.alignment import MaskedAlignment
 from panderm.models.encoder import Encoder, EncoderCard, build_encoder, save_encoder
 from panderm.models.regressor import Regressor
 from panderm.models.teacher import Teacher, build_teacher
-from panderm.models.teacher_tower import best_precision
 from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, batches_of, loader, steps_per_epoch
 from panderm.training.interrupted import Changes
 from panderm.training.launch import TrainingStopped, end_in_order, worker_main
@@ -34,8 +33,9 @@ from panderm.training.place import Place, joined
 from panderm.training.recipe import Optimisation, Recipe
 from panderm.training.schedule import decay_groups, learning_rate, trainable
 from panderm.training.start import inherited, load_start
-from panderm.training.state import load_state, save_state
+from panderm.training.state import load_state, save_state, states
 from panderm.training.step import Figures, NotFinite, Stepper
+from panderm.training.targets import agreed_precision
 from panderm.training.telling import Teller
 from panderm.training.watch import Sources, Watcher
 from panderm.training.watch_config import WatchConfig
@@ -99,13 +99,6 @@ def build_model(recipe: Recipe, teacher_width: int) -> MaskedAlignment:
     return model
 
 
-def build_placed_teacher(recipe: Recipe, device: torch.device) -> Teacher:
-    """Return the recipe's teacher on a device, in the precision that the recipe names or that is best there."""
-    precision = recipe.teacher.precision
-    resolved = best_precision(recipe.teacher.source, device) if precision == "auto" else precision
-    return build_teacher(recipe.teacher, recipe.encoder.grid).placed(resolved, device)
-
-
 def build_optimizer(model: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer:
     """Return AdamW over what is trained in ``model``, fused: one kernel reads each value once, and clips it on the way."""
     return torch.optim.AdamW(
@@ -134,7 +127,7 @@ class Pretraining:
         self.steps_per_epoch = steps_per_epoch(len(self.corpus), optimisation.batch)
         self.steps = self.steps_per_epoch * optimisation.epochs
         self.teller = Teller(place.first, job.tell_seconds, self.steps, optimisation.batch)
-        self.teacher = build_placed_teacher(job.recipe, place.device)
+        self.teacher = self._placed_teacher()
         self.model = build_model(job.recipe, self.teacher.width).to(place.device)
         if job.checkpointing:
             self.model.checkpoint_activations()
@@ -170,6 +163,11 @@ class Pretraining:
             self.teller,
         )
         self.asked_to_stop = False
+
+    def _placed_teacher(self) -> Teacher:
+        teacher, work = self.recipe.teacher, self.job.work
+        precision = agreed_precision(teacher, self.place, work, bool(states(work / STATES)), self.teller.say)
+        return build_teacher(teacher, self.recipe.encoder.grid).placed(precision, self.place.device)
 
     def _wrapped(self) -> nn.Module:
         if self.job.compile:
