@@ -158,8 +158,7 @@ def run(
     changes = make_room(place, identity, otherwise, say)
     if not (place / "final").is_dir():
         sources = {"corpus": corpus, "data": data, "splits": splits}
-        job = _job(config, recipe, identity["corpus_sha256"], sources, place).model_copy(update={"changes": changes})
-        _train(config, job, place, say)
+        _train(config, _job(config, recipe, identity["corpus_sha256"], sources, place, changes), place, say)
     inputs = encoder_inputs(recipe, corpus, data, changes) if changes else inputs
     record = _publish(config, identity, inputs, changes, place, out)
     clear(place)
@@ -293,27 +292,25 @@ def dry_run(
     return estimate(measured, config.preset, config.workers, KEPT, looks, watts, shutil.disk_usage(work).free)
 
 
-def _job(config: Config, recipe: Recipe, corpus_sha256: str, sources: dict[str, Path | None], place: Path) -> Job:
+def _job(
+    config: Config,
+    recipe: Recipe,
+    corpus_sha256: str,
+    sources: dict[str, Path | None],
+    place: Path,
+    changes: Changes = (),
+) -> Job:
     from panderm.training.pretrain_worker import Job
 
     weights = recipe.teacher.weights
     teacher = recipe.teacher.model_copy(update={"weights": weights.resolve() if weights else None})
     return Job(
         recipe=recipe.model_copy(update={"teacher": teacher, "start": recipe.start and recipe.start.placed()}),
-        preset=config.preset,
         corpus_sha256=corpus_sha256,
         **{name: folder.resolve() for name, folder in sources.items() if folder},
         work=place.resolve(),
-        device=config.device,
-        workers=config.workers,
-        threads=config.threads,
-        compile=config.compile,
-        checkpointing=config.checkpointing,
-        parallel=config.parallel,
-        state_seconds=config.state_seconds,
-        state_steps=config.state_steps,
-        tell_seconds=config.tell_seconds,
-        watch=config.watch,
+        changes=changes,
+        **{name: getattr(config, name) for name in Config.model_fields.keys() & Job.model_fields.keys()},
     )
 
 

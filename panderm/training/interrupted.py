@@ -150,7 +150,8 @@ def _with(changes: Changes, change: Change) -> Changes:
 
 def _held(place: Path, changes: Changes, say: Say) -> Changes:
     """Return changes as they hold for the state there is, which is an earlier one where the newest was torn."""
-    step, held = _newest_step(place, say), ()
+    step = _newest_step(place, say)
+    held: Changes = ()
     for change in changes:
         held = _with(held, change.model_copy(update={"after_step": min(change.after_step, step)}))
     return tuple(change for change in held if change.after_step)

@@ -78,7 +78,10 @@ ALONE = Place(0, 1, torch.device("cpu"))
 
 @contextmanager
 def joined(device: Device, threads: int = 0) -> Iterator[Place]:
-    """Join the process group that torchrun describes and leave it at the end.
+    """Join the process group that torchrun describes and leave it at the end; not after an exception.
+
+    Leaving in order waits for the others, which may be gone then or wait themselves; the process ends at once anyway
+    (:func:`panderm.training.launch.worker_main`).
 
     Tensors on a GPU travel by nccl, those on a CPU by gloo; questions between processes are of the second kind, so that no
     GPU has to be waited for.
@@ -101,11 +104,9 @@ def joined(device: Device, threads: int = 0) -> Iterator[Place]:
     place = Place(rank, world, torch.device("cuda", local) if cuda else torch.device("cpu"))
     if world > 1:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
-    try:
-        yield place
-    finally:
-        if world > 1:
-            dist.destroy_process_group()
+    yield place
+    if world > 1:
+        dist.destroy_process_group()
 
 
 _TORCHRUN = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
