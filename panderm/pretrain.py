@@ -304,13 +304,14 @@ def _job(
 
     weights = recipe.teacher.weights
     teacher = recipe.teacher.model_copy(update={"weights": weights.resolve() if weights else None})
+    how: dict[str, Any] = {name: getattr(config, name) for name in Config.model_fields.keys() & Job.model_fields.keys()}
+    how |= {name: folder.resolve() for name, folder in sources.items() if folder}
     return Job(
         recipe=recipe.model_copy(update={"teacher": teacher, "start": recipe.start and recipe.start.placed()}),
         corpus_sha256=corpus_sha256,
-        **{name: folder.resolve() for name, folder in sources.items() if folder},
         work=place.resolve(),
         changes=changes,
-        **{name: getattr(config, name) for name in Config.model_fields.keys() & Job.model_fields.keys()},
+        **how,
     )
 
 
