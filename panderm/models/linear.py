@@ -1,7 +1,8 @@
 """Linear maps that take the faster of two float32 routes on a CPU, forwards and backwards.
 
-torch multiplies float32 matrices with MKL. On CPUs that are not Intel's, oneDNN, which torch carries too, is faster: measured
-on a Zen 4 at the base preset's sizes, 0.10 against 0.09 TFLOP a CPU-second (docs/performance.md). The same products in another
+torch multiplies float32 matrices with MKL and carries oneDNN too. Measured at the base preset's sizes, in TFLOP a CPU-second: on
+a Zen 4 with AVX-512 oneDNN is faster, 0.10 against 0.09; on an EPYC with AVX2 alone MKL is, 0.07 to 0.08 against 0.03 to 0.07, as
+oneDNN is slow at transposed operands there, most at rows of 12 KiB, those of the MLPs' gradients. The same products in another
 order of summation: results differ in the last bits, and are the same from run to run.
 """
 
@@ -27,7 +28,12 @@ def _found() -> Callable[..., Tensor] | None:
     return packet if callable(packet) else None
 
 
-_product = _found()
+def _pays() -> bool:
+    """Return whether oneDNN's products are the faster ones on this CPU."""
+    return "AVX512" in torch.backends.cpu.get_cpu_capability()
+
+
+_product = _found() if _pays() else None
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

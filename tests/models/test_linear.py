@@ -9,7 +9,13 @@ from torch.nn.functional import linear as torch_linear
 from panderm.models import linear as module
 from panderm.models.linear import FrozenLinear, linear, route_linears
 
-needs_onednn = pytest.mark.skipif(module._product is None, reason="this torch has no oneDNN")
+
+@pytest.fixture
+def onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take oneDNN's route, whichever is faster here."""
+    if module._found() is None:
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(module, "_product", module._found())
 
 
 def parts() -> tuple[Tensor, Tensor, Tensor]:
@@ -25,7 +31,7 @@ def gradients(function: object) -> list[Tensor]:
     return [out, *torch.autograd.grad((out * weights).sum(), leaves)]
 
 
-@needs_onednn
+@pytest.mark.usefixtures("onednn")
 def test_linear__gives_torchs_values_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     real = module._product
@@ -35,7 +41,7 @@ def test_linear__gives_torchs_values_and_gradients(monkeypatch: pytest.MonkeyPat
     assert len(calls) == 3  # the output, and two of the three gradients
 
 
-@needs_onednn
+@pytest.mark.usefixtures("onednn")
 def test_linear__is_the_same_from_run_to_run() -> None:
     for first, second in zip(gradients(linear), gradients(linear), strict=True):
         assert torch.equal(first, second)
@@ -66,6 +72,7 @@ def test_route_linears__keeps_weights_and_leaves_others_alone() -> None:
 
 @pytest.mark.parametrize(("activation", "function"), [("none", lambda x: x), ("gelu", gelu), ("silu", silu)])
 @pytest.mark.parametrize("laid_out", [False, True])
+@pytest.mark.usefixtures("onednn")
 def test_frozen_linear__laid_out_or_not_gives_the_same(activation: str, function: object, laid_out: bool) -> None:
     x, weight, bias = (part.detach() for part in parts())
     frozen = FrozenLinear(weight.clone(), bias.clone(), activation)
@@ -73,3 +80,9 @@ def test_frozen_linear__laid_out_or_not_gives_the_same(activation: str, function
         frozen.lay_out(rows=10)
     torch.testing.assert_close(frozen(x), function(torch_linear(x, weight, bias)), rtol=1e-4, atol=1e-4)  # type: ignore[operator]
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
+@pytest.mark.parametrize(("capability", "takes"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_linear__goes_by_onednn_where_the_cpu_has_avx512(monkeypatch: pytest.MonkeyPatch, capability: str, takes: bool) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert module._pays() is takes
