@@ -1,9 +1,9 @@
 """Linear maps that take the faster of two float32 routes on a CPU, forwards and backwards.
 
-torch multiplies float32 matrices with MKL and carries oneDNN too. Measured at the base preset's sizes, in TFLOP a CPU-second: on
-a Zen 4 with AVX-512 oneDNN is faster, 0.10 against 0.09; on an EPYC with AVX2 alone MKL is, 0.07 to 0.08 against 0.03 to 0.07, as
-oneDNN is slow at transposed operands there, most at rows of 12 KiB, those of the MLPs' gradients. The same products in another
-order of summation: results differ in the last bits, and are the same from run to run.
+torch multiplies float32 matrices with MKL and carries oneDNN too. Measured at the base preset's sizes, in TFLOP a CPU-second:
+on a Zen 4 with AVX-512 oneDNN is faster, 0.10 against 0.09; on an EPYC with AVX2 alone MKL is, 0.07 to 0.08 against 0.03 to
+0.07, as oneDNN is slow at transposed operands there, most at rows of 12 KiB, those of the MLPs' gradients. The same products
+in another order of summation: results differ in the last bits, and are the same from run to run.
 """
 
 from __future__ import annotations
