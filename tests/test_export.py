@@ -416,8 +416,8 @@ def test_export__killed_leaves_a_whole_bundle_or_none_and_the_next_run_completes
     former = sha256_file(place.bundle / "bundle.json")
     names = ("split", "data", "model", "encoder", "evaluation", "verdict", "work", "bundle")
     paths = json.dumps([str(place.folder(name)) for name in names])
-    # The renames of one run: head, labels, preprocessing, card, record, then the two that exchange the folders.
-    command = [sys.executable, "-c", _KILLED, paths, json.dumps([3, 6])]
+    # The renames of one run: head, labels, preprocessing, bundle, model card, record, then the two that exchange the folders.
+    command = [sys.executable, "-c", _KILLED, paths, json.dumps([3, 7])]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
     early, late = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
     assert early == {"ended": -signal.SIGKILL, "bundle": former}
