@@ -3,7 +3,7 @@
 import dagster as dg
 
 from panderm.catalog import BENCHMARKS, SOURCES
-from panderm.studies.arms import ARMS
+from panderm.studies.names import ARMS
 
 SOURCE_PARTITIONS = dg.StaticPartitionsDefinition([row.key for row in SOURCES])
 # All 28, also those that do not run yet: they stand in the UI and refuse with the catalogue's sentence.

@@ -12,6 +12,9 @@ from dagster_project.partitions import STUDY_PARTITIONS, TASK_PARTITIONS
 from dagster_project.resources import Workspace
 from dagster_project.showing import plainly, result, telling
 from panderm.catalog import benchmark
+from panderm.studies.names import ENCODER_STUDIES, STUDIES
+
+_WORDS = STUDIES | ENCODER_STUDIES
 
 WAITS_FOR: dict[str, tuple[dg.AssetsDefinition, ...]] = {
     "label_efficiency": (corpus, encoder),
@@ -31,7 +34,7 @@ def _asset(name: str) -> dg.AssetsDefinition:
         group_name="studies",
         partitions_def=TASK_PARTITIONS,
         deps=list(WAITS_FOR[name]),
-        description=_words()[name],
+        description=_WORDS[name],
         pool=GPU_POOL if name == TRAINS else None,
         kinds={"parquet"},
     )
@@ -47,12 +50,6 @@ def _asset(name: str) -> dg.AssetsDefinition:
         return result(record, *sorted(home.glob("*.png")), table=table)
 
     return study
-
-
-def _words() -> dict[str, str]:
-    from panderm.studies.running import ENCODER_STUDIES, STUDIES
-
-    return STUDIES | ENCODER_STUDIES
 
 
 def _arm(name: str) -> dg.AssetsDefinition:
@@ -85,7 +82,7 @@ def _comparison(name: str, arms: dg.AssetsDefinition) -> dg.AssetsDefinition:
         name=f"study_{name}",
         group_name="studies",
         deps=[dg.AssetDep(arms, partition_mapping=dg.AllPartitionMapping())],
-        description=_words()[name],
+        description=_WORDS[name],
         kinds={"parquet"},
     )
     def study(workspace: Workspace) -> dg.MaterializeResult[None]:

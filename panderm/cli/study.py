@@ -43,7 +43,8 @@ def command(
     and probe it on every TASK; finished arms are kept, interrupted ones go on. docs/studies.md says what each asks.
     """
     from panderm.core.errors import ConfigError
-    from panderm.studies.running import ENCODER_STUDIES, study_config
+    from panderm.studies.names import ENCODER_STUDIES
+    from panderm.studies.running import study_config
 
     layout = Layout.here()
     if name in ENCODER_STUDIES:

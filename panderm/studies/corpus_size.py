@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from panderm import pretrain
 from panderm.core.errors import ConfigError
-from panderm.studies.arms import FRACTIONS
-from panderm.studies.arms import share as folder_of
 from panderm.studies.encoders import EQUAL, Arm, Folders, Hold, Judging, Plan, corpus_table, overridden, shortened
 from panderm.studies.laying_out import Question, draw_over
+from panderm.studies.names import FRACTIONS
+from panderm.studies.names import share as folder_of
 from panderm.training.sampling import select
 
 STUDY = "corpus_size"

@@ -10,9 +10,9 @@ from panderm import pretrain
 from panderm.catalog import BENCHMARKS
 from panderm.catalog.table import MODALITIES
 from panderm.core.errors import ConfigError, one_of
-from panderm.studies.arms import WHOLE, without
 from panderm.studies.encoders import EQUAL, Arm, Folders, Hold, Judging, Plan, corpus_table, overridden, shortened
 from panderm.studies.laying_out import Question, draw_differences
+from panderm.studies.names import WHOLE, without
 from panderm.training.sampling import select
 
 STUDY = "modalities"

@@ -14,25 +14,11 @@ from panderm.core.layout import Layout
 from panderm.core.record import Record
 from panderm.evaluation.bootstrap import REPLICATES
 from panderm.evaluation.figures import Resampling
+from panderm.studies.names import ENCODER_STUDIES, STUDIES
 from panderm.studies.points import Given, publish
 
 if TYPE_CHECKING:
     from panderm.studies.encoders import Plan
-
-STUDIES: dict[str, str] = {
-    "label_efficiency": "the figure by share of the training labels",
-    "degradation": "the task's model on blurred, noisy, compressed, dark, bright and covered images",
-    "subgroups": "the figure by site, age, sex and skin type, and each group against the others",
-    "external": "melanoma: fitted on one task, judged on all others that have melanomas",
-    "protocols": "linear probe against fine-tuning",
-}
-"""Studies of one task each, by the name of their module, and what each shows."""
-
-ENCODER_STUDIES: dict[str, str] = {
-    "modalities": "an encoder without each modality against one of the whole corpus, on tasks of all modalities",
-    "corpus_size": "an encoder a share of the corpus, and what each is worth to the tasks",
-}
-"""Studies that pretrain an encoder an arm; their modules have ``Config`` and ``plan(config, training, folders)``."""
 
 
 def study(name: str) -> ModuleType:

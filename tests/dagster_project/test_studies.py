@@ -9,8 +9,7 @@ from dagster_project.defs import studies
 from dagster_project.resources import Workspace
 from panderm.core.layout import Layout
 from panderm.core.tables import CORPUS, write_table
-from panderm.studies.arms import ARMS
-from panderm.studies.running import ENCODER_STUDIES, STUDIES
+from panderm.studies.names import ARMS, ENCODER_STUDIES, STUDIES
 
 World = Callable[..., SimpleNamespace]
 

@@ -19,8 +19,8 @@ from panderm.core.layout import Layout
 from panderm.core.record import Record
 from panderm.core.tables import CORPUS, write_table
 from panderm.studies import corpus_size, encoders, modalities
-from panderm.studies.arms import ARMS
 from panderm.studies.encoders import Folders, Plan
+from panderm.studies.names import ARMS
 
 World = Callable[..., SimpleNamespace]
 TINY = {

@@ -20,8 +20,9 @@ from panderm.core.tables import SPLIT, read_table, write_table
 from panderm.evaluation.figures import Resampling
 from panderm.imaging.degrade import DEGRADATIONS, STRENGTHS, degrade
 from panderm.studies import degradation, external, label_efficiency, subgroups
+from panderm.studies.names import STUDIES
 from panderm.studies.points import POINTS, Given, markdown
-from panderm.studies.running import STUDIES, fitting_tasks, given_for, run_study, study_config
+from panderm.studies.running import fitting_tasks, given_for, run_study, study_config
 
 World = Callable[..., SimpleNamespace]
 FEW = Resampling(replicates=100)
