@@ -5,6 +5,8 @@ PYTHON ?= python3
 TRITON_PYTHON ?= $(shell for p in $(PYTHON) python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+# Test processes: a core each; eight hold some 10 GB.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n > 8 ? 8 : n)))
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 export DAGSTER_DISABLE_TELEMETRY := 1
@@ -42,8 +44,8 @@ triton: .venv-triton/.installed ## Set up the local Triton server in its own env
 demo: install triton ## Run the whole pipeline on synthetic twins and end with a report
 	@$(BIN)/python -m dagster_project.demo
 
-test: install triton ## Run the tests (SLOW=0 leaves the slow ones out)
-	@$(BIN)/pytest $(if $(filter 0,$(SLOW)),-m "not slow",)
+test: install triton ## Run the tests, a file a process at a time (SLOW=1: the slow ones too, as CI does)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(if $(filter 1,$(SLOW)),,-m "not slow")
 
 check: install ## Format, lint and types, without changing a file
 	@$(BIN)/ruff format --check .
