@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -10,6 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+# Before torch and NumPy are imported: test processes share the cores, and threads of several that wait for one another by
+# spinning made a test of 3 seconds take 300.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
 
