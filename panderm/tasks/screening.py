@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_file, write_json
 from panderm.tasks import diagnosis
-from panderm.tasks.attributes import numbers
 from panderm.tasks.kinds import Fitted, Given
+from panderm.tasks.malignancy import malignant
 from panderm.tasks.measurements import Encoding
 from panderm.tasks.screening_recipe import ScreeningRecipe
 
@@ -41,20 +41,6 @@ class Recipe(NamedTuple):
 
     risk: diagnosis.Recipe
     screening: ScreeningRecipe
-
-
-def malignant(task: str, rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Return 1 for each malignant lesion, else 0, (N,).
-
-    Raises:
-        InputError: a row does not say.
-    """
-    values = numbers(rows, ["malignant"])["malignant"]
-    if values.isna().any():
-        image = rows["image_id"][values.isna()].iloc[0]
-        raise InputError(f"{task}: image {image} does not say whether it is malignant; deliver the column `pathology`")
-    ill: NDArray[np.int64] = (values > 0).to_numpy().astype(np.int64)
-    return ill
 
 
 def fit(recipe: Recipe, given: Given, folder: Path) -> Fitted:
@@ -79,7 +65,7 @@ def _grow(recipe: ScreeningRecipe, given: Given) -> tuple[Any, Encoding, dict[st
     from panderm.models.extra_trees import grow
 
     train = given.rows.part("train")
-    target = malignant(given.task.key, train)
+    target = malignant(train)
     if len(np.unique(target)) < 2:
         raise InputError(
             f"the train split of {given.task.key} has {int(target.sum())} malignant of {len(target)} lesions; the trees need "
@@ -135,7 +121,7 @@ def predict(given: Given, model: Path) -> pd.DataFrame:
     chance = trees.probability(inputs.values)
     patients = test["patient_id"].fillna(test["group"]).astype(object)
     odd = ducklings(features, patients.to_numpy(dtype=str), recipe.duckling_multiple, recipe.duckling_least)
-    target = malignant(given.task.key, test)
+    target = malignant(test)
     arms = {
         "by_risk": risk >= recipe.risk_threshold,
         "by_duckling": odd.stands_out,

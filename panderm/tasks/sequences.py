@@ -19,6 +19,7 @@ from panderm.evaluation.bootstrap import Statistic
 from panderm.evaluation.kfold import told_by_fold
 from panderm.imaging.sequential.pairs import first_of_each_time, time_points
 from panderm.tasks import diagnosis
+from panderm.tasks.agreeing import SEVERAL, one_label
 from panderm.tasks.kinds import Fitted, Given, Prepared
 
 EXPORTED = False
@@ -26,10 +27,10 @@ score, class_score = diagnosis.score, diagnosis.class_score
 
 
 def prepare(task: Benchmark, rows: pd.DataFrame, masks: pd.DataFrame) -> Prepared:
-    """Return the labelled images of a sequence (``lesion_id``) with a time point (``visit``), one a time point.
+    """Return the labelled images of a sequence (``lesion_id``) of one label with a time point (``visit``), one a time point.
 
     Raises:
-        InputError: there is none, or a lesion has images of two labels.
+        InputError: there is none, or every lesion has images of two labels.
     """
     labelled = diagnosis.prepare(task, rows, masks)
     time = time_points(labelled.rows)
@@ -38,14 +39,15 @@ def prepare(task: Benchmark, rows: pd.DataFrame, masks: pd.DataFrame) -> Prepare
         raise InputError(
             f"{task.key}: no image has a lesion and a time point; deliver lesion_id and visit (a number or a date, year first)"
         )
-    several = placed.groupby("lesion_id")["label"].nunique()
-    if (several > 1).any():
-        raise InputError(
-            f"{task.key}: lesion {several.index[several > 1][0]} has images of two labels; the label is the lesion's"
-        )
-    kept = placed[first_of_each_time(placed, time[placed.index])]
-    left_out = {"without_time_point": len(labelled.rows) - len(placed), "same_time_point": len(placed) - len(kept)}
-    return Prepared(kept, labelled.left_out | left_out)
+    agrees, notes = one_label(task.key, placed, "lesion")
+    agreeing = placed[agrees]
+    kept = agreeing[first_of_each_time(agreeing, time[agreeing.index])]
+    left_out = {
+        "without_time_point": len(labelled.rows) - len(placed),
+        SEVERAL: len(placed) - len(agreeing),
+        "same_time_point": len(agreeing) - len(kept),
+    }
+    return Prepared(kept, labelled.left_out | left_out, notes)
 
 
 def fit(recipe: diagnosis.Recipe, given: Given, folder: Path) -> Fitted:

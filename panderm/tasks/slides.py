@@ -21,6 +21,7 @@ from panderm.curation.splits import fold_names
 from panderm.evaluation.bootstrap import Statistic
 from panderm.evaluation.kfold import mean_over_folds, told_by_fold
 from panderm.tasks import diagnosis
+from panderm.tasks.agreeing import SEVERAL, one_label
 from panderm.tasks.folds import FOLDS_NAME, check_folds
 from panderm.tasks.kinds import Counted, Fitted, Given, Prepared
 from panderm.tasks.rows import SPLIT_NAME
@@ -39,21 +40,21 @@ class_score = diagnosis.class_score
 
 
 def prepare(task: Benchmark, rows: pd.DataFrame, masks: pd.DataFrame) -> Prepared:
-    """Return the labelled tiles that belong to a slide (``lesion_id``); folds balance what labels a case has slides of.
+    """Return the labelled tiles that belong to a slide (``lesion_id``) of one label; folds balance what a case has slides of.
 
     Raises:
-        InputError: no tile belongs to a slide, or a slide has two labels.
+        InputError: no tile belongs to a slide, or every slide has two labels.
     """
     labelled = diagnosis.prepare(task, rows, masks)
     placed = labelled.rows[labelled.rows["lesion_id"].notna()]
     if placed.empty:
         raise InputError(f"{task.key}: none of its {len(labelled.rows)} images belongs to a slide; deliver slides and ingest")
-    several = placed.groupby("lesion_id")["label"].nunique()
-    if (several > 1).any():
-        raise InputError(f"{task.key}: slide {several.index[several > 1][0]} has tiles of two labels; the label is the slide's")
-    of_case = placed.groupby("group")["label"].agg(lambda labels: " + ".join(sorted(set(labels))))
-    placed = placed.assign(stratum=placed["group"].map(of_case), case=placed["lesion_id"])
-    return Prepared(placed, labelled.left_out | {"without_slide": len(labelled.rows) - len(placed)})
+    agrees, notes = one_label(task.key, placed, "slide")
+    kept = placed[agrees]
+    left_out = {"without_slide": len(labelled.rows) - len(placed), SEVERAL: len(placed) - len(kept)}
+    of_case = kept.groupby("group")["label"].agg(lambda labels: " + ".join(sorted(set(labels))))
+    kept = kept.assign(stratum=kept["group"].map(of_case), case=kept["lesion_id"])
+    return Prepared(kept, labelled.left_out | left_out, notes)
 
 
 def fit(recipe: Recipe, given: Given, folder: Path) -> Fitted:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from panderm.catalog import Benchmark
 from panderm.evaluation.bootstrap import Statistic
-from panderm.tasks import diagnosis, screening, screening_figures
+from panderm.tasks import diagnosis, malignancy, screening, screening_figures
 from panderm.tasks.attributes import numbers
 from panderm.tasks.kinds import Counted, Fitted, Given, Prepared
 from panderm.tasks.measurements import REGION
@@ -46,17 +46,22 @@ def judged_classes(task: Benchmark) -> tuple[str, ...]:
 def prepare(task: Benchmark, rows: pd.DataFrame, masks: pd.DataFrame) -> Prepared:
     """Return the labelled tiles that pass the filter; malignant, high and low are balanced over the splits.
 
-    Both tasks are balanced alike, so that equal deliveries get equal splits.
+    Both tasks are balanced alike, so that equal deliveries get equal splits. A lesion that does not say whether it is malignant
+    is of no use to a screening.
 
     Raises:
-        InputError: no tile passes, or one of a screening does not say whether it is malignant.
+        InputError: no tile passes, or none of a screening says whether it is malignant.
     """
     labelled = diagnosis.prepare(task, rows, masks)
-    passes, left_out = passing(task, labelled.rows)
-    kept = labelled.rows[passes]
-    said = screening.malignant(task.key, kept) if _screens(task) else numbers(kept, ["malignant"])["malignant"].to_numpy()
-    ill = said == 1
-    return Prepared(kept.assign(stratum=kept["label"].astype(object).mask(ill, "malignant")), labelled.left_out | left_out)
+    passes, filtered = passing(task, labelled.rows)
+    kept, left_out = labelled.rows[passes], labelled.left_out | filtered
+    notes: tuple[str, ...] = ()
+    if _screens(task):
+        says, notes = malignancy.known(task.key, kept)
+        left_out[malignancy.UNKNOWN] = int((~says).sum())
+        kept = kept[says]
+    stratum = kept["label"].astype(object).mask(malignancy.malignant(kept) == 1, "malignant")
+    return Prepared(kept.assign(stratum=stratum), left_out, notes)
 
 
 def fit(recipe: Recipe, given: Given, folder: Path) -> Fitted:

@@ -78,10 +78,16 @@ def test_fit__out_of_fold_probabilities_find_the_malignant_ones(
         sequences.predict(given, folder)
 
 
-def test_prepare__a_lesion_of_two_labels_is_named() -> None:
-    rows = pd.DataFrame({"label": ["benign", "malignant"], "lesion_id": ["n:1", "n:1"], "visit": ["1", "2"]})
-    with pytest.raises(InputError, match="lesion n:1 has images of two labels"):
-        sequences.prepare(TASK, rows, pd.DataFrame())
+def test_prepare__a_lesion_of_two_labels_is_left_out_and_named_and_the_others_go_on() -> None:
+    label, lesion = ["benign", "malignant", "benign"], ["n:1", "n:1", "n:2"]
+    rows = pd.DataFrame({"image_id": list("abc"), "label": label, "lesion_id": lesion, "visit": ["1", "2", "1"]})
+    prepared = sequences.prepare(TASK, rows, pd.DataFrame())
+    assert list(prepared.rows["image_id"]) == ["c"]
+    assert prepared.left_out["several_labels"] == 2
+    sentence = "lesion n:1 is left out: its images have the labels benign, malignant, but the label is the lesion's"
+    assert prepared.notes == (sentence,)
+    with pytest.raises(InputError, match=r"no lesion is left \(lesion n:1 is left out: .*\); mend the labels"):
+        sequences.prepare(TASK, rows[:2], pd.DataFrame())
 
 
 def test_prepare__images_without_a_time_point_are_counted() -> None:
@@ -102,6 +108,6 @@ def test_prepare__one_image_a_time_point_so_that_it_can_be_evaluated() -> None:
     )
     prepared = sequences.prepare(TASK, rows, pd.DataFrame())
     assert list(prepared.rows["image_id"]) == ["b", "a"]
-    assert prepared.left_out == {"unlabelled": 0, "without_time_point": 0, "same_time_point": 2}
+    assert prepared.left_out == {"unlabelled": 0, "without_time_point": 0, "several_labels": 0, "same_time_point": 2}
     times = sequences.time_points(prepared.rows)
     first_correct(pd.DataFrame({"sequence": "n:1", "time_point": times, "probability": 0.7, "label": 1}))

@@ -168,11 +168,20 @@ def test_prepare__balances_what_a_case_has_slides_of_and_counts_slides() -> None
     prepared = slides.prepare(TASK, rows, pd.DataFrame())
     assert prepared.rows["stratum"].tolist() == ["normal + tumour"] * 2 + ["tumour"] * 2
     assert prepared.rows["case"].tolist() == ["s1", "s2", "s3", "s3"]
-    assert prepared.left_out == {"unlabelled": 1, "without_slide": 0}
-    with pytest.raises(InputError, match="slide s has tiles of two labels; the label is the slide's"):
-        slides.prepare(TASK, published([("a", "s", "normal"), ("a", "s", "tumour")]), pd.DataFrame())
+    assert prepared.left_out == {"unlabelled": 1, "without_slide": 0, "several_labels": 0}
     with pytest.raises(InputError, match="none of its 1 images belongs to a slide"):
         slides.prepare(TASK, published([("a", "s", "normal")]).assign(lesion_id=None), pd.DataFrame())
+
+
+def test_prepare__a_slide_of_two_labels_is_left_out_and_named_and_the_others_go_on() -> None:
+    clash = [("a", "s1", "normal"), ("a", "s1", "tumour")]
+    prepared = slides.prepare(TASK, published([*clash, ("a", "s2", "normal"), ("b", "s3", "tumour")]), pd.DataFrame())
+    assert prepared.rows["case"].tolist() == ["s2", "s3"]
+    assert prepared.rows["stratum"].tolist() == ["normal", "tumour"], "what is left out balances nothing"
+    assert prepared.left_out == {"unlabelled": 0, "without_slide": 0, "several_labels": 2}
+    assert prepared.notes == ("slide s1 is left out: its images have the labels normal, tumour, but the label is the slide's",)
+    with pytest.raises(InputError, match=r"no slide is left \(slide s1 is left out: .*\); mend the labels"):
+        slides.prepare(TASK, published(clash), pd.DataFrame())
 
 
 def test_assign_folds__a_slide_counts_once_however_many_tiles_it_has() -> None:

@@ -156,7 +156,7 @@ def test_patient_figures__by_hand() -> None:
     assert np.isnan(screening_figures.sensitivity(table)(np.array([0.0, 0, 0, 1, 1])))
 
 
-def manifest(malignant: int | None) -> pd.DataFrame:
+def manifest(malignant: Any) -> pd.DataFrame:
     good = {"majorAxisMM": 3, "deltaLBnorm": 5, "out_of_bounds_fraction": 0, "dnn_lesion_confidence": 90, "nevi_confidence": 90}
     last = {} if malignant is None else {"malignant": malignant}
     texts = [json.dumps(good | change) for change in ({"malignant": 0}, {"majorAxisMM": 1}, last)]
@@ -169,12 +169,23 @@ def test_prepare__filters_and_balances_both_tasks_alike(task: Benchmark) -> None
     assert list(prepared.rows["stratum"]) == ["low", "malignant"]
     assert prepared.left_out["smaller_than_2_mm"] == 1
     assert prepared.left_out["unlabelled"] == 0
+    assert prepared.notes == ()
 
 
-def test_prepare__screening_needs_pathology_and_risk_does_not() -> None:
-    assert list(total_body.prepare(RISK, manifest(None), pd.DataFrame()).rows["stratum"]) == ["low", "high"]
-    with pytest.raises(InputError, match="tbp_screening: image c does not say whether it is malignant"):
-        total_body.prepare(SCREENING, manifest(None), pd.DataFrame())
+@pytest.mark.parametrize(("said", "seen"), [(None, "does not say"), ("perhaps", "says 'perhaps'"), (2, "says 2")])
+def test_prepare__a_lesion_without_pathology_is_left_out_of_a_screening_and_named(said: Any, seen: str) -> None:
+    assert list(total_body.prepare(RISK, manifest(said), pd.DataFrame()).rows["stratum"]) == ["low", "high"]
+    prepared = total_body.prepare(SCREENING, manifest(said), pd.DataFrame())
+    assert list(prepared.rows["image_id"]) == ["a"]
+    assert prepared.left_out["malignancy_unknown"] == 1
+    sentence = f"image c is left out: it {seen} whether it is malignant; deliver the column `pathology`"
+    assert prepared.notes == (sentence,)
+
+
+def test_prepare__a_screening_of_which_no_lesion_says_whether_it_is_malignant_is_refused() -> None:
+    rows = manifest(None)[2:]
+    with pytest.raises(InputError, match=r"tbp_screening: none of its 1 lesions .* \(image c is left out"):
+        total_body.prepare(SCREENING, rows, pd.DataFrame())
 
 
 def test_exported__the_risk_head_is_served_and_the_screening_is_not() -> None:
