@@ -306,7 +306,7 @@ def test_audit__page_opens_offline_and_shows_what_was_seen(staged: Staged) -> No
 
 
 def test_audit__nothing_staged(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run the stage that makes it first"):
+    with pytest.raises(InputError, match=r"has no record\.json; run the stage that writes it first"):
         validate.audit(CONFIG, BENCHMARK, tmp_path)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from panderm.core.errors import InputError
+from panderm.core.layout import written_by
 
 _ASIDE = ".aside-"  # prefix of everything unfinished; nothing that starts so is ever read
 _CHUNK = 1 << 20
@@ -118,9 +119,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing; run the stage that writes it first") from error
+        raise InputError(f"{path} is missing; run {written_by(path)} first") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not readable JSON ({error}); remove it and run its stage again") from error
+        raise InputError(f"{path} is not readable JSON ({error}); remove it and run {written_by(path)} again") from error
 
 
 @contextmanager

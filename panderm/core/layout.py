@@ -6,6 +6,7 @@ A *dataset* is a source key (``mym``) or ``benchmarks/<task>``; both are deliver
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,3 +118,32 @@ class Layout:
     def reports(self) -> Path:
         """HTML reports; untracked."""
         return self.root / "reports"
+
+
+_KEY = "KEY"
+_ONE = r"(?P<key>(?:benchmarks/)?[^/]+)"
+_DATA_FILES = r"/(manifest|quarantine|contract|record)\."  # many a folder is called data
+_HERE = Layout(Path())
+_WRITES: tuple[tuple[str, Path, str], ...] = (
+    ("ingest", _HERE.staging(_KEY), ""),
+    ("validate", _HERE.published(_KEY), _DATA_FILES),
+    ("curate", _HERE.corpus, ""),
+    ("curate", _HERE.splits, ""),
+    ("pretrain", _HERE.pretrained, ""),
+    ("finetune", _HERE.model(_KEY), ""),
+    ("evaluate", _HERE.evaluation(_KEY), ""),
+    ("gate", _HERE.verdict(_KEY), ""),
+    ("export", _HERE.bundle(_KEY), ""),
+    ("release", _HERE.triton_repo / _KEY, r"/\d+/(release|bundle)"),  # not the parts that several tasks share
+)
+"""Which stage writes below which folder, and what has to follow there."""
+
+
+def written_by(path: Path) -> str:
+    """Return the command that writes a path of some workspace: ```panderm evaluate ham10000```, for a sentence that says so."""
+    found = [
+        (match.start(), f"`panderm {stage} {match.groupdict().get('key', '')}".rstrip() + "`")
+        for stage, folder, file in _WRITES
+        for match in re.finditer(rf"(?<![^/]){re.escape(folder.as_posix()).replace(_KEY, _ONE)}(?![^/]){file}", path.as_posix())
+    ]
+    return max(found, default=(0, "the stage that writes it"))[1]  # the last: folders above the workspace may be called so too

@@ -14,6 +14,7 @@ from panderm import __version__
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, write_json
+from panderm.core.layout import written_by
 
 RECORD_NAME = "record.json"
 
@@ -52,5 +53,5 @@ class Record(FrozenConfig):
         """
         path = folder / RECORD_NAME
         if not path.is_file():
-            raise InputError(f"{folder} has no {RECORD_NAME}; run the stage that makes it first")
+            raise InputError(f"{folder} has no {RECORD_NAME}; run {written_by(path)} first")
         return cls.parse(read_json(path), where=str(path))

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from panderm.core.errors import InputError
 from panderm.core.files import writing
+from panderm.core.layout import written_by
 
 _TEXT = pa.string()
 
@@ -163,14 +164,16 @@ def read_table(path: Path, schema: pa.Schema) -> pd.DataFrame:
         InputError: the file is missing, not parquet, or lacks a column.
     """
     if not path.is_file():
-        raise InputError(f"{path} is missing; run the stage that writes it first")
+        raise InputError(f"{path} is missing; run {written_by(path)} first")
     try:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
-        raise InputError(f"{path} is not a readable parquet file ({error}); remove it and run its stage again") from error
+        raise InputError(
+            f"{path} is not a readable parquet file ({error}); remove it and run {written_by(path)} again"
+        ) from error
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
-        raise InputError(f"{path} lacks column {missing[0]!r}; it was written by another version, run its stage again")
+        raise InputError(f"{path} lacks column {missing[0]!r}; it was written by another version, run {written_by(path)} again")
     frame: pd.DataFrame = table.select(schema.names).to_pandas()
     return frame
 

@@ -19,6 +19,7 @@ from panderm.catalog.table import Protocol
 from panderm.core.config import FrozenConfig, added
 from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_bytes, sha256_file, write_json, writing
+from panderm.core.layout import written_by
 from panderm.core.terms import UNKNOWN, Input, imported, joined
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.encoder import Encoder, EncoderConfig, load_encoder
@@ -182,4 +183,5 @@ def _fill(module: nn.Module, path: Path) -> None:
     try:
         module.load_state_dict(load_file(path), strict=True)
     except (SafetensorError, RuntimeError) as error:
-        raise InputError(f"{path} does not fit its card ({str(error).splitlines()[0]}); run its stage again") from error
+        seen = str(error).splitlines()[0]
+        raise InputError(f"{path} does not fit its card ({seen}); run {written_by(path)} again") from error

@@ -37,8 +37,8 @@ def test_finetune_then_evaluate__print_what_they_made(
     [
         (("finetune", "ham10001"), "unknown task 'ham10001'; allowed: ham10000,"),
         (("finetune", "ham10000", "--set", "fine_tuning.epoch=3"), "unknown key 'fine_tuning.epoch'"),
-        (("finetune", "ham10000"), "split.parquet is missing; run the stage that writes it first"),
-        (("evaluate", "ham10000"), "split.parquet is missing; run the stage that writes it first"),
+        (("finetune", "ham10000"), "split.parquet is missing; run `panderm curate` first"),
+        (("evaluate", "ham10000"), "split.parquet is missing; run `panderm curate` first"),
         (("evaluate", "ham10000", "pad_ufes", "--champion", "."), "--champion is of one task, but 2 are named"),
     ],
 )

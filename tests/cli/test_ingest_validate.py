@@ -73,7 +73,7 @@ def test_validate__broken_contract_exits_3_and_lets_the_others_go_on(
         (("ingest", "mym"), "landing/mym is missing; put mym's delivery there"),
         (("ingest", "edu1", "--set", "speed=9"), "unknown key 'speed'; allowed: workers"),
         (("ingest", "edu1", "--set", "jpeg_quality=101"), "'jpeg_quality' is 101, but input should be less than"),
-        (("validate", "edu1"), "edu1 has no record.json; run the stage that makes it first"),
+        (("validate", "edu1"), "edu1 has no record.json; run `panderm ingest edu1` first"),
         (("ingest",), "Missing argument 'DATASET...'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -53,12 +53,15 @@ def test_writing__an_error_of_something_else_stays_what_it_is(tmp_path: Path) ->
         (tmp_path / "none").read_text()
 
 
-def test_read_json__missing_and_damaged(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run the stage that writes it first"):
+def test_read_json__missing_and_damaged_say_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.json is missing; run the stage that writes it first"):
         read_json(tmp_path / "none.json")
-    (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(InputError, match="not readable JSON"):
-        read_json(tmp_path / "bad.json")
+    verdict = tmp_path / "artifacts" / "tasks" / "ddi" / "verdict" / "verdict.json"
+    with pytest.raises(InputError, match=r"verdict\.json is missing; run `panderm gate ddi` first"):
+        read_json(verdict)
+    write_text(verdict, "{")
+    with pytest.raises(InputError, match=r"is not readable JSON .*; remove it and run `panderm gate ddi` again"):
+        read_json(verdict)
 
 
 def test_building_folder__replaces_whole_and_keeps_the_old_on_failure(tmp_path: Path) -> None:

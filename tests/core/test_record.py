@@ -15,5 +15,5 @@ def test_record__round_trip(tmp_path: Path) -> None:
 
 
 def test_record__absent_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run the stage that makes it first"):
-        Record.load(tmp_path)
+    with pytest.raises(InputError, match=r"has no record\.json; run `panderm pretrain` first"):
+        Record.load(tmp_path / "artifacts" / "pretrain")
