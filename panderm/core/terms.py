@@ -16,7 +16,7 @@ SYNTHETIC = "synthetic, no terms"
 UNKNOWN = "see provider"
 """Terms that are not known for sure; whoever brings the data has to look them up."""
 
-_FREE = re.compile(r"(CC0-1\.0|CC-BY(-SA)?-\d\.\d|MIT|Apache-2\.0|BSD-[23]-Clause)", re.IGNORECASE)
+_FREE = re.compile(r"(CC-?0(-1\.0)?|CC-BY(-SA)?(-\d\.\d)?|MIT|Apache-2\.0|BSD-[23]-Clause)", re.IGNORECASE)
 
 
 class Input(FrozenConfig):

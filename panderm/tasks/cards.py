@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from panderm.catalog import Benchmark
-from panderm.catalog.terms import dataset_input
+from panderm.catalog.terms import IMAGE_LICENCE, dataset_inputs
 from panderm.core.files import sha256_file
 from panderm.core.layout import benchmark_dataset
 from panderm.core.terms import joined
+from panderm.tasks.attributes import attributes
 from panderm.tasks.kinds import Fitted
 from panderm.tasks.rows import Rows
 
@@ -46,12 +49,14 @@ def write_card(
         split_sha256=rows.sha256,
         config=fitted.settings,
         licence=encoder.licence,
-        inputs=joined(encoder.made_from, (dataset_input(benchmark_dataset(task.key), data, _learnt_from(task, rows)),)),
+        inputs=joined(encoder.made_from, dataset_inputs(benchmark_dataset(task.key), data, _licences(task, rows))),
     )
     save_card(folder, card)
     return card
 
 
-def _learnt_from(task: Benchmark, rows: Rows) -> int:
-    """Return how many images the model has seen: all but the test split's; of a task judged out of fold, all."""
-    return len(rows.frame) if task.folds else int((rows.frame["split"] != "test").sum())
+def _licences(task: Benchmark, rows: Rows) -> list[str | None]:
+    """Return what each image that the model has seen says of its terms: all but the test split's; judged out of fold, all's."""
+    seen = rows.frame if task.folds else rows.frame[rows.frame["split"] != "test"]
+    said = attributes(seen, [IMAGE_LICENCE])[IMAGE_LICENCE]
+    return [str(terms) if pd.notna(terms) else None for terms in said]

@@ -36,6 +36,9 @@ def made_from(**licences: str) -> tuple[Input, ...]:
         ("in-house", (OWNED,)),
         ("CC0-1.0", ()),
         ("CC-BY-4.0", ()),
+        ("CC-0", ()),  # as the ISIC archive writes, whose licences name no version
+        ("CC-BY", ()),
+        ("CC-BY-NC", (NON_COMMERCIAL,)),
         ("MIT", ()),
         (SYNTHETIC, ()),
         (UNKNOWN, (UNCLEAR,)),
