@@ -143,7 +143,8 @@ def _over_folds(task: Benchmark, ours: pd.DataFrame, theirs: pd.DataFrame) -> di
     """
     if "fold" not in ours or "fold" not in theirs or not (ours["fold"] == theirs["fold"]).all():
         return {"folds": 0, "p_folds": math.nan}
-    mine, others = (figures_by_fold(frame, lambda part: kind_of(task).primary(task, part)) for frame in (ours, theirs))
+    figures = (figures_by_fold(frame, lambda part: kind_of(task).primary(task, part)) for frame in (ours, theirs))
+    mine, others = (list(by_fold.values()) for by_fold in figures)
     test = paired_t(mine, others)
     return {"folds": test.n, "p_folds": test.p}
 

@@ -74,25 +74,29 @@ def mean_over_folds(predictions: pd.DataFrame, figure: Callable[[pd.DataFrame], 
     return mean_of([on_rows(figure(predictions[number == fold]), number == fold) for fold in np.unique(number)])
 
 
-def figures_by_fold(predictions: pd.DataFrame, figure: Callable[[pd.DataFrame], Statistic]) -> list[float]:
-    """Return a figure of each fold, in the folds' order; NaN where it is undefined.
+def figures_by_fold(predictions: pd.DataFrame, figure: Callable[[pd.DataFrame], Statistic]) -> dict[int, float]:
+    """Return a figure of each fold that has a case, by the fold's number, from 0 up; NaN where it is undefined.
 
     Args:
         predictions: a predictions table with a column ``fold``.
         figure: the figure of the rows of one fold.
     """
-    return [figure(part)(np.ones(len(part))) for _, part in predictions.groupby("fold")]
+    return {int(fold): figure(part)(np.ones(len(part))) for fold, part in predictions.groupby("fold")}
 
 
-def told_by_fold(predictions: pd.DataFrame, metric: str, figure: Callable[[pd.DataFrame], Statistic]) -> dict[str, Any]:
+def told_by_fold(
+    predictions: pd.DataFrame, metric: str, figure: Callable[[pd.DataFrame], Statistic], folds: int
+) -> dict[str, Any]:
     """Return a figure of each fold, its mean and the paper's interval over folds, as JSON values; what is undefined is null.
 
     Args:
         predictions: a predictions table with a column ``fold``.
         metric: name under which the folds' figures stand.
         figure: the figure of the rows of one fold.
+        folds: how many there are; one without a case has no figure.
     """
-    values = figures_by_fold(predictions, figure)
+    found = figures_by_fold(predictions, figure)
+    values = [found.get(fold, math.nan) for fold in range(folds)]
     told: dict[str, Any] = {metric: [None if math.isnan(value) else value for value in values]}
     try:
         over = kfold_interval(values)

@@ -146,5 +146,5 @@ def details(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
     """Return survival, the AUROC of each fold with the paper's interval over folds, and the confusion of the groups."""
     from panderm.tasks.recurrence import recurrence
 
-    folds = told_by_fold(predictions, "auroc", lambda part: primary(task, part))
+    folds = told_by_fold(predictions, "auroc", lambda part: primary(task, part), task.folds)
     return {"survival": recurrence(predictions), "folds": folds, **diagnosis.details(task, predictions)}

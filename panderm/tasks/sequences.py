@@ -105,5 +105,5 @@ def details(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
         "called_at_some_image": int(called.sum()),
         "median_image_of_first_call": float(np.median(first.loc[called, "first"].astype(float))) if called.any() else None,
     }
-    folds = told_by_fold(predictions, task.metric, lambda part: primary(task, part))
+    folds = told_by_fold(predictions, task.metric, lambda part: primary(task, part), task.folds)
     return {"first_correct": told, "folds": folds, **diagnosis.details(task, predictions)}

@@ -238,5 +238,5 @@ def places(tiles: pd.DataFrame) -> NDArray[np.int64]:
 
 def details(task: Benchmark, predictions: pd.DataFrame) -> dict[str, Any]:
     """Return the AUROC of each fold with the paper's interval over folds, how many tiles were read, and the confusion."""
-    folds = told_by_fold(predictions, task.metric, lambda part: diagnosis.primary(task, part))
+    folds = told_by_fold(predictions, task.metric, lambda part: diagnosis.primary(task, part), task.folds)
     return {"folds": folds, "tiles": int(predictions["tiles"].sum()), **diagnosis.details(task, predictions)}

@@ -48,9 +48,15 @@ def test_mean_over_folds__compares_within_folds_only_and_leaves_out_undefined_on
 
 
 def test_told_by_fold__says_which_fold_has_no_figure() -> None:
-    told = told_by_fold(by_fold(), "auroc", auroc_of)
+    told = told_by_fold(by_fold(), "auroc", auroc_of, folds=3)
     assert told["auroc"] == [0.5, 1.0, None]
     assert told["reason"].startswith("fold 3 of 3 has no figure")
-    whole = told_by_fold(by_fold().query("fold < 2"), "auroc", auroc_of)
+    whole = told_by_fold(by_fold().query("fold < 2"), "auroc", auroc_of, folds=2)
     assert whole["mean"] == 0.75
     assert whole["low"] == pytest.approx(0.75 - 1.96 * 0.25)
+
+
+def test_told_by_fold__a_fold_without_a_case_keeps_its_place() -> None:
+    told = told_by_fold(by_fold().query("fold != 0"), "auroc", auroc_of, folds=4)
+    assert told["auroc"] == [None, 1.0, None, None]
+    assert told["reason"].startswith("fold 1 of 4 has no figure")
