@@ -13,7 +13,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from panderm.evaluation.intervals import DIFFERENCE, METHOD, SHARE, Bounds, Interval, Method, percentile_ends, studentised_ends
+from panderm.evaluation.edge import Pairs, reach
+from panderm.evaluation.intervals import (
+    DIFFERENCE,
+    METHOD,
+    SHARE,
+    Bounds,
+    Interval,
+    Method,
+    percentile_ends,
+    replicates_variance,
+    studentised_ends,
+)
 from panderm.evaluation.stakes import Staked, Statistic, Weight, difference, resting_on
 
 __all__ = [
@@ -93,6 +104,8 @@ def cluster_bootstrap(
             within = bounds or (staked.bounds if staked else SHARE)
             stakes = staked.stakes(codes) if staked else None
             ends = studentised_ends(value, drawn, jackknife(statistic, groups, seed), count, level, within, stakes)
+            if staked and staked.pairs and count > 1:
+                ends = reach(ends, value, replicates_variance(drawn, count), staked.pairs, level)
     return Interval(float(value), *ends, redrawn)
 
 
@@ -198,7 +211,8 @@ def auroc_statistic(target: ArrayLike, score: ArrayLike) -> Statistic:
             return float("nan")
         return float(above @ (np.cumsum(below) - below / 2) / pairs)
 
-    return Staked(statistic, resting_on((1.0, positive), (1.0, ~positive)))
+    pairs = Pairs(int(positive.sum()), int((~positive).sum()))
+    return Staked(statistic, resting_on((1.0, positive), (1.0, ~positive)), pairs=pairs)
 
 
 def weighted_f1(target: ArrayLike, predicted: ArrayLike, n_classes: int, weight: ArrayLike | None = None) -> float:

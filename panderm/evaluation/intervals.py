@@ -89,7 +89,7 @@ def studentised_ends(
         return math.nan, math.nan
     if np.ptp(drawn) <= _ALIKE:
         return _ends_without_spread(value, level, bounds, stakes)
-    error = float(drawn.std(ddof=1)) * math.sqrt(count / (count - 1))
+    error = math.sqrt(replicates_variance(drawn, count))
     width = _t_quantile(level, _degrees_of_freedom(left_out))
     low, high = bounds
     if drawn.min() < low or drawn.max() > high or value in bounds:
@@ -98,6 +98,11 @@ def studentised_ends(
     half = width * error / (high - low) / (place * (1 - place))  # delta method
     centre = math.log(place / (1 - place))
     return _back(centre - half, bounds), _back(centre + half, bounds)
+
+
+def replicates_variance(drawn: NDArray[np.float64], count: int) -> float:
+    """Return the variance of a figure by its replicates, (R,), with the factor that they lack, of ``count`` > 1 groups."""
+    return float(drawn.var(ddof=1)) * count / (count - 1)
 
 
 def _degrees_of_freedom(left_out: NDArray[np.float64]) -> float:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from panderm.evaluation.edge import Pairs
 from panderm.evaluation.intervals import DIFFERENCE, SHARE, Bounds
 
 Weight = NDArray[np.float64]
@@ -36,11 +37,14 @@ class Staked:
         figure: row weights (N,) -> figure.
         stakes: how much of it hangs on each group.
         bounds: least and largest value that it can take.
+        pairs: the cases that it compares, if it is an AUROC: how few of a class there are, :mod:`edge` must know. A mean or a
+            difference of several has none, since the variance known there is that of one.
     """
 
     figure: Statistic
     stakes: Stakes
     bounds: Bounds = SHARE
+    pairs: Pairs | None = None
 
     def __call__(self, weight: Weight) -> float:
         """Return the figure of so weighted rows."""
@@ -77,7 +81,7 @@ def on_rows(statistic: Statistic, rows: Rows) -> Statistic:
         inner = statistic.stakes(codes[rows])
         return np.pad(inner, (0, int(codes.max(initial=-1)) + 1 - len(inner)))
 
-    return Staked(figure, stakes, statistic.bounds) if isinstance(statistic, Staked) else figure
+    return Staked(figure, stakes, statistic.bounds, statistic.pairs) if isinstance(statistic, Staked) else figure
 
 
 def mean_of(parts: Sequence[Statistic]) -> Statistic:

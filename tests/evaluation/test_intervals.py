@@ -132,6 +132,14 @@ def test_coverage__of_a_rare_class_holds_though_often_all_of_it_is_right(check: 
     assert found["percentile"].above > 0.3, "the example needs a split on which all are often found"
 
 
+@pytest.mark.parametrize("name", ["AUROC 0.95", "AUROC 0.99"])
+def test_coverage__of_an_auroc_near_1_of_ten_positives_is_not_too_sure(check: ModuleType, name: str) -> None:
+    found = check.coverage(check.RARELY[name], 10, simulations=40)
+    assert found["studentised"].holds >= 0.9
+    assert found["studentised"].above <= 0.03
+    assert found["percentile"].above > 0.1, "the example needs an edge"
+
+
 def test_permutation__p_values_are_uniform_under_the_null_and_plain_ones_are_not(check: ModuleType) -> None:
     clustered = check.null_p_values("clustered", simulations=120, permutations=59)
     assert kstest(clustered, "uniform").pvalue > 0.01
