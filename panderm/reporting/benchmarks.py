@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from panderm.catalog import BENCHMARKS, Benchmark
+from panderm.catalog.terms import dataset_input
 from panderm.core.files import read_json, sha256_file
 from panderm.core.layout import Layout, benchmark_dataset
 from panderm.core.record import RECORD_NAME, Record
@@ -49,6 +50,7 @@ class Row(NamedTuple):
         report: evaluate's report; None unless judged.
         outcome: of the verdict, empty where there is none.
         note: what a reader of the figure must know, e.g. that the data have changed since; empty if nothing.
+        terms: under which the data are: those delivered with them, else the catalogue's (of a twin, those of what it imitates).
     """
 
     task: Benchmark
@@ -57,6 +59,7 @@ class Row(NamedTuple):
     report: dict[str, Any] | None
     outcome: str
     note: str
+    terms: str
 
     @property
     def beside(self) -> list[Beside]:
@@ -120,10 +123,21 @@ def _row(layout: Layout, task: Benchmark, corpus: Record | None) -> Row:
     evaluation, verdict = layout.evaluation(task.key) / "report.json", layout.verdict(task.key) / "verdict.json"
     synthetic = _synthetic(layout, task)
     if not evaluation.is_file():
-        return Row(task, _why_not(layout, task, corpus), synthetic, None, "", "")
+        return Row(task, _why_not(layout, task, corpus), synthetic, None, "", "", _terms(layout, task))
     report = read_json(evaluation)
     outcome = _outcome(read_json(verdict), evaluation) if verdict.is_file() else ""
-    return Row(task, "judged", synthetic, report, outcome, _stale(layout, task, corpus, report))
+    note = "; ".join(filter(None, (_views(report), _stale(layout, task, corpus, report))))
+    return Row(task, "judged", synthetic, report, outcome, note, _terms(layout, task))
+
+
+def _views(report: dict[str, Any]) -> str:
+    """Say by how many random views of an image the model answered, unless it was by the plain one."""
+    return f"by {report['views']} views an image" if report.get("views", 1) != 1 else ""
+
+
+def _terms(layout: Layout, task: Benchmark) -> str:
+    delivered = dataset_input(benchmark_dataset(task.key), layout.data, 0)
+    return task.licence if delivered.synthetic else delivered.licence
 
 
 def _outcome(verdict: dict[str, Any], report: Path) -> str:
@@ -183,8 +197,8 @@ def _lines(rows: list[Row], details: str) -> Iterator[str]:
     if twins:
         yield f"**{twins} of them on synthetic twins**: they show that the pipeline works, and say nothing about patients."
     yield ""
-    yield "| # | task | modality | classes | n | metric | ours (95 % interval) | data | paper | verdict |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield "| # | task | modality | classes | n | metric | ours (95 % interval) | data | terms | paper | verdict |"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         task, report = row.task, row.report
         name = f"[{task.key}]({details}#task-{task.key})" if report else task.key
@@ -198,12 +212,13 @@ def _lines(rows: list[Row], details: str) -> Iterator[str]:
             words(row.metric),
             figure,
             data_words(row),
+            row.terms,
             row.paper or "-",
             row.outcome.replace("_", " ") or "-",
         )
         yield _line(*cells)
         for more in row.further:
-            yield _line("", "", "", "", "", more.words, more.ours, "", more.paper, "")
+            yield _line("", "", "", "", "", more.words, more.ours, "", "", more.paper, "")
 
 
 def _line(*cells: str) -> str:

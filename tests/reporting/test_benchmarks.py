@@ -96,7 +96,7 @@ def test_benchmark_rows__each_figure_of_the_paper_stands_beside_the_same_of_ours
     recommended = row_of(layout, "tbp_screening").further[0]
     assert (recommended.ours.split(" ")[0], recommended.paper) == (str(screening["arms"]["union"]["recommended"]), "3,498")
     assert "| lesions recommended | " in text
-    assert "| points over next best | – |  | 9.0 |" in text, "a figure that we do not have is none of ours"
+    assert "| points over next best | – |  |  | 9.0 |" in text, "a figure that we do not have is none of ours"
     assert page.count("Beside the paper</h4>") == 3
 
 
@@ -146,3 +146,29 @@ def test_write_report__has_all_28_and_links_to_what_was_judged(layout: Layout) -
     table = (layout.reports / "benchmarks.md").read_text()
     assert sum(line.startswith("| ") for line in table.splitlines()) == 29
     assert "insufficient evidence" in table
+
+
+def test_benchmark_rows__name_the_terms_of_the_data(layout: Layout) -> None:
+    publish(layout, "ham10000", synthetic=True)
+    publish(layout, "ddi", synthetic=False)
+    home = layout.published("benchmarks/pad_ufes")
+    Record(stage="validate", values={"synthetic": False, "licence": "bought from the clinic"}).save(home)
+    terms = {row.task.key: row.terms for row in benchmark_rows(layout)}
+    wanted = {"ham10000": "CC-BY-NC-4.0", "ddi": "Stanford research use", "pad_ufes": "bought from the clinic"}
+    assert wanted.items() <= terms.items()
+    assert terms["mmt_09"] == "in-house", "nothing was delivered, so the catalogue's"
+    page = write_report(layout).read_text()
+    assert '<th scope="col">terms</th>' in page
+    assert page.count("Stanford research use") == 1
+    assert "| delivered | Stanford research use | - | - |" in (layout.reports / "benchmarks.md").read_text()
+
+
+@pytest.mark.parametrize(("views", "said"), [({"views": 5}, True), ({"views": 1}, False), ({}, False)])
+def test_write_report__says_by_how_many_views_a_model_answered(layout: Layout, views: dict[str, int], said: bool) -> None:
+    publish(layout, "ham10000", synthetic=True)
+    judge(layout, "ham10000", **views)
+    page = write_report(layout).read_text()
+    table, card = page[: page.index('id="task-ham10000"')], page[page.index('id="task-ham10000"') :]
+    assert ("by 5 views an image" in table) is said
+    assert ("the mean of 5 random views of each image, while what is served looks at one plain view" in card) is said
+    assert ("; by 5 views an image |" in (layout.reports / "benchmarks.md").read_text()) is said
