@@ -211,11 +211,20 @@ def _in_a_folder(folder: Path) -> Callable[[str], Path | None]:
 
 
 def _on_the_hub(repository: str) -> Callable[[str], Path | None]:
-    from huggingface_hub import hf_hub_download
+    """Return what finds a file in the hub's cache, and asks the hub, once, only for what is not there.
+
+    What is cached counts without asking whether the hub has another one by now: a training that goes on needs no network then,
+    and keeps the teacher that it began with.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     def found(name: str) -> Path | None:
         try:
+            cached = try_to_load_from_cache(repository, name)
+            if isinstance(cached, str):
+                return Path(cached)
+            get_hf_file_metadata(hf_hub_url(repository, name))  # fails at once; a download tries for half a minute
             return Path(hf_hub_download(repository, name))
         except HFValidationError as error:
             raise InputError(f"{repository!r} is not a repository's name; write {HUB}ORG/REPO") from error

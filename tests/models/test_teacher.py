@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from panderm.core.errors import InputError
 from panderm.models.teacher import RANDOM_NOTE, RandomTower, TeacherConfig, build_teacher, resize_positions
+from panderm.models.teacher_weights import repository_files
 
 TOWER = RandomTower(patch_size=8, width=32, layers=2, heads=4, output_width=24)
 RANDOM = TeacherConfig(source="random", image_size=32, random=TOWER)
@@ -225,9 +226,13 @@ def test_build_teacher__the_hub_away_says_what_to_fetch_and_where_the_cache_is(
 ) -> None:
     import huggingface_hub
 
-    def offline(*_args: object, **_kwargs: object) -> str:
+    asked = []
+
+    def offline(*arguments: object, **_kwargs: object) -> str:
+        asked.append(arguments)
         raise OSError("no network")
 
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", offline)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
     monkeypatch.setenv("HF_HUB_CACHE", "the/cache")
     message = (
@@ -236,6 +241,31 @@ def test_build_teacher__the_hub_away_says_what_to_fetch_and_where_the_cache_is(
     )
     with pytest.raises(InputError, match=message):
         build_teacher(TeacherConfig(source="hf-hub:org/name"), grid=14)
+    assert len(asked) == 1  # by a request that is made once; a download would try for half a minute
+
+
+def test_repository_files__takes_what_the_hub_has_cached_without_asking_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def asked(*_args: object, **_kwargs: object) -> str:
+        raise AssertionError("the hub was asked")
+
+    for name in ("get_hf_file_metadata", "hf_hub_download"):
+        monkeypatch.setattr(huggingface_hub, name, asked)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    place, commit = tmp_path / "models--org--name", "0" * 40
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(commit)
+    (place / "snapshots" / commit).mkdir(parents=True)
+    for name in ("open_clip_config.json", "open_clip_model.safetensors"):
+        (place / "snapshots" / commit / name).write_text("{}")
+    found = repository_files("hf-hub:org/name", None)
+    assert {name: path.name for name, path in found.items()} == {
+        "open_clip_config.json": "open_clip_config.json",
+        "weights": "open_clip_model.safetensors",
+    }
 
 
 @pytest.mark.parametrize("trunk", ["vit_tiny_patch16_224", "eva02_tiny_patch14_224"])
