@@ -6,12 +6,11 @@ Shapes: N images, S side in pixels, P patches, D width, C classes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from timm.layers.pos_embed_rel import gen_relative_position_index
 from torch import Tensor, nn
 
+from panderm.models.decay import DecayedByLayer
 from panderm.models.encoder import Encoder, EncoderConfig
 
 _HEAD_STD = 0.02  # truncated normal, then scaled down, so that the first logits are all but equal (official init_scale)
@@ -49,7 +48,7 @@ class BiasedAttention(nn.Module):
         return attended
 
 
-class FineTunedNetwork(nn.Module):
+class FineTunedNetwork(DecayedByLayer, nn.Module):
     """Encoder -> mean of the patch tokens -> layer norm -> linear head.
 
     Args:
@@ -96,14 +95,3 @@ class FineTunedNetwork(nn.Module):
         """Return logits (N, C) of normalised images (N, 3, S, S)."""
         logits: Tensor = self.head(self.features(images))
         return logits
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm calls it so
-        """Say which parameters form a layer, for timm's layer-wise decay: stem 0, block i is i + 1, the rest last."""
-        return {
-            "stem": r"^encoder\.vit\.(?:cls_token|pos_embed|patch_embed|norm_pre)",
-            "blocks": r"^encoder\.vit\.blocks\.(\d+)",  # what is not named (fc_norm, head) forms the last layer
-        }
-
-    def no_weight_decay(self) -> set[str]:
-        """Return the parameters without weight decay, besides vectors and biases (official list)."""
-        return {"encoder.vit.cls_token", "encoder.vit.pos_embed"}

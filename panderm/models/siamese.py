@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
+from panderm.models.decay import DecayedByLayer
 from panderm.models.encoder import Encoder, EncoderConfig
 
 _LEAST = 1e-12  # below the root, whose slope at 0 is infinite
@@ -33,7 +32,7 @@ class PairHead(nn.Module):
         return logits
 
 
-class SiameseNetwork(nn.Module):
+class SiameseNetwork(DecayedByLayer, nn.Module):
     """One encoder for both images, and a head on the pair of features (class tokens after the final norm).
 
     Args:
@@ -56,17 +55,6 @@ class SiameseNetwork(nn.Module):
         """Return logits (N, 2) of pairs of normalised images."""
         logits: Tensor = self.head(*self.features(first, second))
         return logits
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002 - timm calls it so
-        """Say which parameters form a layer, for timm's layer-wise decay: stem 0, block i is i + 1, the rest last."""
-        return {
-            "stem": r"^encoder\.vit\.(?:cls_token|pos_embed|patch_embed|norm_pre)",
-            "blocks": r"^encoder\.vit\.blocks\.(\d+)",  # what is not named (norm, head) forms the last layer
-        }
-
-    def no_weight_decay(self) -> set[str]:
-        """Return the parameters without weight decay, besides vectors and biases."""
-        return {"encoder.vit.cls_token", "encoder.vit.pos_embed"}
 
 
 def contrastive(first: Tensor, second: Tensor, changed: Tensor, margin: float) -> Tensor:
