@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from panderm.core.errors import PanDermError, TrainingFailed
+from panderm.core.errors import FailsAgain, PanDermError, TrainingFailed
 from panderm.core.files import sha256_json
 from panderm.core.record import Record
 
@@ -21,12 +21,14 @@ WARNING = "warning: "  # before a line that a stage wants to be seen
 def plainly() -> Iterator[None]:
     """Turn the library's errors for users into a failure of one sentence.
 
-    Only a training process that died is worth another attempt; a refusal or a wrong input stays what it is.
+    Only a training process that died is worth another attempt; a refusal, a wrong input or a loss that is no number stays what
+    it is.
     """
     try:
         yield
     except PanDermError as error:
-        raise dg.Failure(str(error), allow_retries=isinstance(error, TrainingFailed)) from error
+        again = isinstance(error, TrainingFailed) and not isinstance(error, FailsAgain)
+        raise dg.Failure(str(error), allow_retries=again) from error
 
 
 def sentence(event: dg.DagsterEvent) -> str:

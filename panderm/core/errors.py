@@ -32,6 +32,10 @@ class TrainingFailed(PanDermError):
     exit_code = 4
 
 
+class FailsAgain(TrainingFailed):
+    """The training process ended on an error meant for the user, such as a loss that is no number: it would do so again."""
+
+
 class ServerError(PanDermError):
     """A Triton server is away, or does not serve what was asked for."""
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from panderm.core.errors import PanDermError, TrainingFailed
+from panderm.core.errors import FailsAgain, PanDermError, TrainingFailed
 from panderm.core.files import cannot_write, disk_is_full
 from panderm.core.stopping import request
 from panderm.training.nodes import ONE_NODE, Nodes
@@ -177,11 +177,12 @@ def _judge(status: int, asked: bool, heard: Heard, log: Path, position: int) -> 
         position: bytes.
 
     Raises:
+        FailsAgain: a process said what is wrong in a sentence for the user.
         TrainingStopped: every process followed SIGTERM, or could not yet.
         TrainingFailed: something failed.
     """
     if error := heard.first(Word.ERROR):
-        raise TrainingFailed(error)
+        raise FailsAgain(error)
     if stopped := heard.first(Word.STOPPED):  # told only once the state is saved, and by all
         raise TrainingStopped(stopped)
     if asked and heard.first(Word.ORDERLY) is None:  # it had not begun, or its states are those of its epochs

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from panderm.catalog import benchmark, table
-from panderm.core.errors import Refused, TrainingFailed
+from panderm.core.errors import FailsAgain, PanDermError, Refused, TrainingFailed
 from panderm.core.layout import Layout
 
 Execute = Callable[..., dg.ExecuteInProcessResult]
@@ -94,14 +94,20 @@ def test_encoder__curves_are_inline(execute: Execute, stages: Any, layout: Layou
     assert picture.value.startswith("![curves](data:image/png;base64,iVBOR")
 
 
-def test_encoder__a_dead_trainer_is_tried_again_and_a_refusal_is_not(execute: Execute, stages: Any) -> None:
-    stages.broken["pretrain"] = TrainingFailed("the training process died with signal 9")
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (TrainingFailed("the training process died with signal 9"), 3),
+        (Refused("the corpus is empty"), 1),
+        (FailsAgain("step 3 gave a loss of nan"), 1),
+    ],
+)
+def test_encoder__a_dead_trainer_is_tried_again_and_what_would_fail_again_is_not(
+    execute: Execute, stages: Any, error: PanDermError, attempts: int
+) -> None:
+    stages.broken["pretrain"] = error
     assert not execute("pretrain").success
-    assert stages.calls.count("pretrain") == 3
-    stages.calls.clear()
-    stages.broken["pretrain"] = Refused("the corpus is empty")
-    assert not execute("pretrain").success
-    assert stages.calls.count("pretrain") == 1
+    assert stages.calls.count("pretrain") == attempts
 
 
 @pytest.mark.parametrize("outcome", ["fail", "insufficient_evidence"])

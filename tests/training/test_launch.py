@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from panderm.core.errors import InputError, Refused, TrainingFailed
+from panderm.core.errors import FailsAgain, InputError, Refused, TrainingFailed
 from panderm.training.launch import STATUS_CRASH, STATUS_ERROR, STATUS_STOPPED, TrainingStopped, _judge, _pass_on, launch
 from panderm.training.orphans import holding, mark, marked, reap
 from panderm.training.outcome import Heard
@@ -41,7 +41,7 @@ def test_launch__streams_lines_and_sets_the_rank(tmp_path: Path, toy_module: Toy
 @pytest.mark.slow
 def test_launch__user_errors_come_back_as_one_sentence(tmp_path: Path, toy_module: Toy) -> None:
     module = toy_module("raise InputError('the corpus is empty; publish a dataset')")
-    with pytest.raises(TrainingFailed, match=r"^the corpus is empty; publish a dataset$"):
+    with pytest.raises(FailsAgain, match=r"^the corpus is empty; publish a dataset$"):
         launch(module, tmp_path / "config.json", 1, tmp_path / "train.log")
 
 
