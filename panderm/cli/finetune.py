@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from panderm.cli.common import print_record, settings_option, stage_config
+from panderm.cli.common import print_record, settings_option, stage_config, stopping_in_order
 from panderm.core.layout import Layout
 
 
@@ -24,6 +24,11 @@ def command(tasks: tuple[str, ...], protocol: str | None, assignments: tuple[str
     each image and encoder. A fine-tuning that was killed goes on from its last finished epoch with the same command. Parts
     of the recipes are set like `--set fine_tuning.epochs=20` or `--set linear_probe.penalty=tuned`.
     """
+    with stopping_in_order():
+        _run(tasks, protocol, assignments)
+
+
+def _run(tasks: tuple[str, ...], protocol: str | None, assignments: tuple[str, ...]) -> None:
     from panderm import finetune
     from panderm.catalog import benchmark
 

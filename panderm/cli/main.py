@@ -32,7 +32,7 @@ _OTHERS: dict[str, str] = {
     "report": "write the HTML report of the workspace",
 }
 COMMANDS: dict[str, str] = {stage.name: stage.makes for stage in STAGES} | _OTHERS
-_ORDERLY = ("pretrain",)  # SIGTERM is kept from the first moment until they follow it; their imports take seconds
+_ORDERLY = ("pretrain", "finetune")  # SIGTERM is kept from the first moment until they follow it; their imports take seconds
 
 
 class LazyGroup(click.Group):

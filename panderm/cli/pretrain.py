@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from panderm.cli.common import print_record, settings_option, stage_config
+from panderm.cli.common import print_record, settings_option, stage_config, stopping_in_order
 from panderm.core.layout import Layout
-from panderm.core.stopping import StopRequested, heeding
 
 if TYPE_CHECKING:
     from panderm.pretrain import Config
-
-_BROKEN_OFF = "the command was asked to stop while no training ran; run it again to go on"
 
 
 @click.command()
@@ -73,23 +70,17 @@ def command(
     recipe are set below overrides, e.g. `--set overrides.optimisation.epochs=20 --set processes=4`. On several machines
     run the same command on each (docs/cluster.md).
     """
-    from panderm.training.launch import TrainingStopped
-
     flags = {"proceed=true": proceed, "restart=true": restart}
     named = (*((f"preset={preset}",) if preset else ()), *(name for name, given in flags.items() if given))
-    try:
-        with heeding():
-            from panderm import pretrain
+    with stopping_in_order(status_when_stopped):
+        from panderm import pretrain
 
-            layout = Layout.here()
-            config = stage_config(pretrain.Config, "pretrain", layout, (*named, *assignments))
-            if dry_run:
-                _estimate(config, layout, steps, watts, as_json)
-            else:
-                _run(config, layout)
-    except (StopRequested, TrainingStopped) as stop:
-        click.echo(f"panderm: {str(stop) or _BROKEN_OFF}", err=True)
-        raise SystemExit(status_when_stopped) from stop  # click would turn its own Exit into a return value
+        layout = Layout.here()
+        config = stage_config(pretrain.Config, "pretrain", layout, (*named, *assignments))
+        if dry_run:
+            _estimate(config, layout, steps, watts, as_json)
+        else:
+            _run(config, layout)
 
 
 def _run(config: Config, layout: Layout) -> None:

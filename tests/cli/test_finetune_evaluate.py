@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -30,6 +32,22 @@ def test_finetune_then_evaluate__print_what_they_made(
     assert "evaluate isic2024: 12 images, 4 groups" in said
     assert "metric: auroc" in said
     assert (world.root / "artifacts" / "tasks" / "isic2024" / "evaluation" / "report.json").is_file()
+
+
+def test_finetune__asked_to_stop_before_a_training_runs_ends_in_order(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from panderm import finetune
+
+    def asked_to_stop(*_args: object, **_kwargs: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    former = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("PANDERM_WORKSPACE", str(tmp_path_factory.mktemp("workspace")))
+    monkeypatch.setattr(finetune, "run", asked_to_stop)
+    assert call("finetune", "ham10000") == 0
+    assert "panderm: the command was asked to stop while no training ran; run it again to go on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == former
 
 
 @pytest.mark.parametrize(
