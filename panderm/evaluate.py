@@ -26,8 +26,6 @@ from panderm.tasks.kinds import Compute, Given, kind_of
 from panderm.tasks.rows import Rows, read_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from panderm.evaluation.tables import Figure
     from panderm.models.task_model import ModelCard
 
@@ -93,7 +91,7 @@ def run(
     """
     from panderm.evaluation.evidence import CHAMPION_PREDICTIONS_NAME, PREDICTIONS_NAME, REPORT_NAME
     from panderm.evaluation.figures import Resampling, all_figures
-    from panderm.evaluation.tables import METRICS, predictions_frame
+    from panderm.evaluation.tables import METRICS
     from panderm.models.task_model import load_model_card
 
     kind, rows = kind_of(task), read_rows(task, split)
@@ -112,8 +110,7 @@ def run(
         kind.draw(folder, given, model, predictions)
         serving = None
         if champion is not None:
-            answers = predictions_frame(test, _champion_probabilities(config, task, test, data, champion))
-            theirs = _finite(answers, schema, f"the champion of {task.key}")
+            theirs = _finite(_champion_answers(given, champion), schema, f"the champion of {task.key}")
             write_table(folder / CHAMPION_PREDICTIONS_NAME, theirs, schema)
             serving = _champion(champion, folder / CHAMPION_PREDICTIONS_NAME)
         report = _report(config, task, card, model, predictions, figures, serving, folder / PREDICTIONS_NAME)
@@ -140,20 +137,17 @@ def _check_model(task: Benchmark, rows: Rows, card: ModelCard, model: Path) -> N
         )
 
 
-def _champion_probabilities(
-    config: Config, task: Benchmark, test: pd.DataFrame, data: Path, champion: Path
-) -> NDArray[np.float32]:
-    from panderm.imaging.batches import prepared_batches
+def _champion_answers(given: Given, champion: Path) -> pd.DataFrame:
+    """Return the predictions table of what serves now, by its released graphs and its own preprocessing."""
     from panderm.serving.runner import BundleRunner
 
-    runner = BundleRunner(champion)
+    runner, task = BundleRunner(champion), given.task
     if runner.bundle.task != task.key or runner.bundle.classes != task.classes:
         raise InputError(
             f"the champion in {champion} answers {', '.join(runner.bundle.classes)} of {runner.bundle.task!r}, but the task is "
             f"{task.key!r} with {', '.join(task.classes)}; roll back, or release under another key"
         )
-    batches = prepared_batches(test, data, runner.spec, batch=config.batch, what=f"champion {task.key}")
-    return np.concatenate([runner.probabilities(pixels) for pixels in batches])
+    return kind_of(task).answers(given, runner.spec, runner.probabilities)
 
 
 def _finite(predictions: pd.DataFrame, schema: pa.Schema, who: str) -> pd.DataFrame:

@@ -16,15 +16,19 @@ from panderm.catalog import Benchmark
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import building_folder, read_json, sha256_file, sha256_json, write_text
+from panderm.core.layout import written_by
 from panderm.core.record import RECORD_NAME, Record
 from panderm.evaluation.verdict import VERDICT_NAME, Verdict, load_verdict
 from panderm.serving import bundle as bundles
 from panderm.serving.bundle import Bundle, Graph, InputType, Parity
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
 
+    from panderm.models.mask_model import MaskModel
     from panderm.models.task_model import ModelCard, TaskModel
+    from panderm.serving.mask_parity import MaskImages
     from panderm.serving.parity import Images
 
 MODEL, SPLIT_TABLE = "model.json", "split.parquet"
@@ -39,7 +43,8 @@ class Config(FrozenConfig):
         tolerance: largest difference of a probability between torch and ONNX Runtime. Measured on ViT-S: 2e-6; a
             hundredfold is left for wider networks and other processors.
         judged_tolerance: largest difference to the probabilities that evaluation wrote. In the same precision it is
-            that of ``tolerance``; half precision on a GPU costs up to some 1e-3, another head or resize far more.
+            that of ``tolerance``; half precision on a GPU costs up to some 1e-3, another head or resize far more. Of masks it
+            is the largest difference of a Jaccard index: one pixel of a lesion of a hundred.
         real_images: test images to measure on, spread evenly over the test split.
         random_images: images of noise to measure on.
         batch_sizes: batch sizes to measure at: alone, odd, and a usual one.
@@ -89,7 +94,6 @@ def run(
         InputError: an input is missing or damaged.
         Refused: no passing verdict for exactly these files, or parity out of tolerance.
     """
-    from panderm.models.task_model import load_task_model
     from panderm.serving import model_card
     from panderm.serving.card_facts import gather_facts
     from panderm.tasks.kinds import exported
@@ -97,10 +101,10 @@ def run(
     if not exported(task):
         raise Refused(f"{task.key} is judged but not served; its verdict is its end")
     passed = _require_pass(task, split, model, evaluation, verdict)
-    loaded = load_task_model(model, encoder)
+    loaded = _load(model, encoder)
     with building_folder(out) as aside:
         graph = _write_graphs(config, loaded, work, aside)
-        parity = _measure(config, loaded, _images(config, split, data, evaluation, loaded.card), graph, aside)
+        parity = _measure(config, loaded, split, data, evaluation, graph, aside)
         _copy_evidence(loaded.card, evaluation, verdict, aside)
         bundle = _card(config, loaded, graph, parity, passed, aside)
         bundle = bundle.model_copy(update={"provenance": _provenance(split, encoder, model, evaluation)})
@@ -126,7 +130,7 @@ def _require_pass(task: Benchmark, split: Path, model: Path, evaluation: Path, v
         raise Refused(f"the verdict of {task.key} is {given.outcome}, and only a pass is exported: {' '.join(given.reasons)}")
     for path in (split / SPLIT_TABLE, evaluation / bundles.REPORT, evaluation / bundles.PREDICTIONS):
         if not path.is_file():
-            raise InputError(f"{path} is missing; run the stage that writes it first")
+            raise InputError(f"{path} is missing; run {written_by(path)} first")
     card = load_model_card(model)
     report = read_json(evaluation / bundles.REPORT)
     now = {
@@ -155,16 +159,44 @@ def _require_same(task: str, what: str, bound: dict[str, Any], now: dict[str, st
             )
 
 
-def _write_graphs(config: Config, model: TaskModel, work: Path, folder: Path) -> Graph:
+def _load(model: Path, encoder: Path) -> TaskModel | MaskModel:
+    """Return what is exported: a classifier, or the network of a segmentation that is served.
+
+    Raises:
+        Refused: a segmentation of a version whose card does not say how its images are squeezed.
+    """
+    from panderm.imaging.masks import squeezed
+    from panderm.models.mask_model import load_mask_model
+    from panderm.models.task_model import load_model_card, load_task_model
+
+    card = load_model_card(model)
+    if card.protocol != "upernet":
+        return load_task_model(model, encoder)
+    if card.preprocessing != squeezed(card.preprocessing):
+        raise Refused(
+            f"{model} is of a version that served no masks: its card says that images are cropped, but it learnt from squeezed "
+            f"ones; run `panderm finetune {card.task}` again"
+        )
+    return load_mask_model(model)
+
+
+def _write_graphs(config: Config, model: TaskModel | MaskModel, work: Path, folder: Path) -> Graph:
+    from panderm.models.mask_model import MaskModel
     from panderm.serving import graphs
 
     spec, card = model.card.preprocessing, model.card
     image = graphs.example_image(spec.size, config.input_type)
     facts = {"encoder_sha256": card.encoder_sha256, "preprocessing_sha256": card.preprocessing_sha256}
     own = facts | {"task": card.task, "classes": "\n".join(card.classes), "weights_sha256": card.weights_sha256}
-    if model.network is not None:
-        graphs.export_graph(graphs.NetworkGraph(model.network, spec), image, folder / bundles.NETWORK, config.opset, own)
+    whole: nn.Module | None = None
+    if isinstance(model, MaskModel):
+        whole = graphs.MaskGraph(model.network, spec)
+    elif model.network is not None:
+        whole = graphs.NetworkGraph(model.network, spec)
+    if whole is not None:
+        graphs.export_graph(whole, image, folder / bundles.NETWORK, config.opset, own)
         return "network"
+    assert not isinstance(model, MaskModel)
     assert model.encoder is not None
     assert model.head is not None
     _shared_encoder(config, model.encoder, model.card, work, folder / bundles.ENCODER, facts)
@@ -189,47 +221,75 @@ def _shared_encoder(
     shutil.copyfile(kept, target)
 
 
-def _images(config: Config, split: Path, data: Path, evaluation: Path, card: ModelCard) -> Images:
-    """Prepare test images, evenly spread over the split, from their stored bytes, and noise."""
-    import numpy as np
+def _measure(
+    config: Config, model: TaskModel | MaskModel, split: Path, data: Path, evaluation: Path, graph: Graph, folder: Path
+) -> Parity:
     import pandas as pd
 
+    from panderm.models.mask_model import MaskModel
+    from panderm.serving import mask_parity, parity
+    from panderm.serving.runner import Graphs
+
+    rows, predictions = _spread(config, split), pd.read_parquet(evaluation / bundles.PREDICTIONS)
+    graphs = Graphs(tuple(folder / name for name in bundles.GRAPHS[graph]))
+    if isinstance(model, MaskModel):
+        pairs = _pairs(config, rows, data, predictions, model.card)
+        found, unit = mask_parity.measure(model, graphs, pairs, config.batch_sizes, config.tolerance), "Jaccard index"
+    else:
+        images = _images(config, rows, data, predictions, model.card)
+        found, unit = parity.measure(model, graphs, images, config.batch_sizes, config.tolerance), "probability"
+    for name, seen, of, allowed in (
+        ("from torch", found.max_abs_probability, "probability", config.tolerance),
+        ("from what evaluation judged", found.max_abs_judged, unit, config.judged_tolerance),
+    ):
+        if seen > allowed:
+            raise Refused(
+                f"the graphs of {model.card.task} differ {name} by {seen:.2e} in a {of}, and {allowed:.0e} is allowed; "
+                f"run `panderm evaluate {model.card.task}` again, or try export.opset=18"
+            )
+    return found
+
+
+def _spread(config: Config, split: Path) -> pd.DataFrame:
+    """Return the rows of the test images to measure on, evenly spread over the split."""
+    import numpy as np
+
     from panderm.core.tables import SPLIT, read_table
-    from panderm.imaging.preprocessing import prepare_bytes
-    from panderm.imaging.shards import read_image_bytes
-    from panderm.serving import parity
 
     table = read_table(split / SPLIT_TABLE, SPLIT)
     test = table[table["split"] == "test"].reset_index(drop=True)
     if test.empty:
         raise InputError(f"{split / SPLIT_TABLE} has no test image; run `panderm curate` again")
-    rows = test.iloc[np.unique(np.linspace(0, len(test) - 1, config.real_images).round().astype(int))]
+    return test.iloc[np.unique(np.linspace(0, len(test) - 1, config.real_images).round().astype(int))]
+
+
+def _images(config: Config, rows: pd.DataFrame, data: Path, predictions: pd.DataFrame, card: ModelCard) -> Images:
+    """Prepare test images from their stored bytes, and noise."""
+    import numpy as np
+
+    from panderm.imaging.preprocessing import prepare_bytes
+    from panderm.imaging.shards import read_image_bytes
+    from panderm.serving import parity
+
     places = rows[["shard", "offset", "nbytes"]].to_dict("records")
     files = [read_image_bytes(data, place["shard"], int(place["offset"]), int(place["nbytes"])) for place in places]
     real = [prepare_bytes(file, card.preprocessing) for file in files]
     noise = parity.noise(config.random_images, card.preprocessing.size, config.seed)
-    predictions = pd.read_parquet(evaluation / bundles.PREDICTIONS)
     judged = parity.judged_probabilities(predictions, list(rows["image_id"]), len(card.classes))
     return parity.Images(np.concatenate([np.stack(real), noise]), judged)
 
 
-def _measure(config: Config, model: TaskModel, images: Images, graph: Graph, folder: Path) -> Parity:
-    from panderm.serving import parity
-    from panderm.serving.runner import Graphs
+def _pairs(config: Config, rows: pd.DataFrame, data: Path, predictions: pd.DataFrame, card: ModelCard) -> MaskImages:
+    """Prepare test images with their masks from their stored bytes, and noise."""
+    import numpy as np
 
-    names = (bundles.NETWORK,) if graph == "network" else (bundles.ENCODER, bundles.HEAD)
-    graphs = Graphs(tuple(folder / name for name in names))
-    found = parity.measure(model, graphs, images, config.batch_sizes, config.tolerance)
-    for name, seen, allowed in (
-        ("from torch", found.max_abs_probability, config.tolerance),
-        ("from what evaluation judged", found.max_abs_judged, config.judged_tolerance),
-    ):
-        if seen > allowed:
-            raise Refused(
-                f"the graphs of {model.card.task} differ {name} by {seen:.2e} in a probability, and {allowed:.0e} is allowed; "
-                f"run `panderm evaluate {model.card.task}` again, or try export.opset=18"
-            )
-    return found
+    from panderm.imaging.masks import load_pairs
+    from panderm.serving import mask_parity, parity
+
+    real, true = load_pairs(rows, data, card.preprocessing, f"parity {card.task}")
+    noise = parity.noise(config.random_images, card.preprocessing.size, config.seed)
+    judged = mask_parity.judged_overlaps(predictions, list(rows["image_id"]))
+    return mask_parity.MaskImages(np.concatenate([real, noise]), true, judged)
 
 
 def _copy_evidence(card: ModelCard, evaluation: Path, verdict: Path, folder: Path) -> None:
@@ -240,7 +300,10 @@ def _copy_evidence(card: ModelCard, evaluation: Path, verdict: Path, folder: Pat
     write_text(folder / bundles.PREPROCESSING, card.preprocessing.to_json())
 
 
-def _card(config: Config, model: TaskModel, graph: Graph, parity: Parity, verdict: Verdict, folder: Path) -> Bundle:
+def _card(config: Config, model: TaskModel | MaskModel, graph: Graph, parity: Parity, verdict: Verdict, folder: Path) -> Bundle:
+    from panderm.evaluation.figures import figure_of_served
+    from panderm.models.mask_model import MaskModel
+
     report = read_json(folder / bundles.REPORT)
     return Bundle(
         task=model.card.task,
@@ -249,7 +312,7 @@ def _card(config: Config, model: TaskModel, graph: Graph, parity: Parity, verdic
         classes=model.card.classes,
         input_type=config.input_type,
         size=model.card.preprocessing.size,
-        feature_width=model.head.in_features if model.head is not None else None,
+        feature_width=None if isinstance(model, MaskModel) or model.head is None else model.head.in_features,
         opset=config.opset,
         model_sha256=verdict.model_sha256,
         encoder_sha256=model.card.encoder_sha256,
@@ -257,11 +320,12 @@ def _card(config: Config, model: TaskModel, graph: Graph, parity: Parity, verdic
         preprocessing_sha256=verdict.preprocessing_sha256,
         report_sha256=verdict.report_sha256,
         verdict_sha256=sha256_file(folder / bundles.VERDICT),
-        metric={name: report.get(name) for name in ("metric", "value", "low", "high", "n", "groups")},
+        metric=figure_of_served(report),
         parity=parity,
         provenance={},
         files=bundles.hash_files(folder),
         inputs=model.card.made_from,
+        answers="mask" if isinstance(model, MaskModel) else "probabilities",
     )
 
 

@@ -60,6 +60,7 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         seed: int = 0,
         outcome: str = "pass",
         whole: bool = False,
+        mask: bool = False,
         against: Path | None = None,
         folder: Path | None = None,
     ) -> Path:
@@ -75,23 +76,25 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         folder = folder or tmp_path / f"bundle-{len(list(tmp_path.glob('bundle-*')))}"
         folder.mkdir(parents=True)
         classes = benchmark(task).classes
-        return write_bundle(folder, task, classes, seed=seed, outcome=outcome, whole=whole, champion=champion)
+        return write_bundle(folder, task, classes, seed=seed, outcome=outcome, whole=whole, mask=mask, champion=champion)
 
     return make
 
 
 def write_bundle(
-    folder: Path, task: str, classes: tuple[str, ...], *, seed: int, outcome: str, whole: bool, champion: Any
+    folder: Path, task: str, classes: tuple[str, ...], *, seed: int, outcome: str, whole: bool, mask: bool, champion: Any
 ) -> Path:
     from panderm.core.files import sha256_bytes, sha256_file, write_json
     from panderm.evaluation.verdict import Criterion, Outcome, Verdict
+    from panderm.imaging.masks import squeezed
     from panderm.imaging.preprocessing import Preprocessing
     from panderm.serving.bundle import Bundle, Parity, hash_files
 
-    spec = Preprocessing(size=32, resize=36)
+    spec = squeezed(Preprocessing(size=32)) if mask else Preprocessing(size=32, resize=36)
     (folder / "preprocessing.json").write_text(spec.to_json())
     (folder / "labels.txt").write_text("\n".join(classes) + "\n")
-    for name, graph in tiny_graphs(spec.size, len(classes), seed, whole).items():
+    graphs = {"network.onnx": tiny_mask_graph(spec.size, seed)} if mask else tiny_graphs(spec.size, len(classes), seed, whole)
+    for name, graph in graphs.items():
         (folder / name).write_bytes(graph)
     model, split, encoder = (sha256_bytes(f"{what} {seed}".encode()) for what in ("model", "split", "encoder"))
     bound = {"model_sha256": model, "split_sha256": split, "preprocessing_sha256": sha256_bytes(spec.to_json().encode())}
@@ -120,12 +123,12 @@ def write_bundle(
     )
     Bundle(
         task=task,
-        protocol="fine_tuning" if whole else "linear_probe",
-        graph="network" if whole else "encoder_and_head",
+        protocol="upernet" if mask else "fine_tuning" if whole else "linear_probe",
+        graph="network" if whole or mask else "encoder_and_head",
         classes=classes,
         input_type="float32" if whole else "uint8",
         size=spec.size,
-        feature_width=None if whole else 4,
+        feature_width=None if whole or mask else 4,
         opset=18,
         encoder_sha256=encoder,
         report_sha256=report,
@@ -134,9 +137,31 @@ def write_bundle(
         parity=parity,
         provenance={},
         files=hash_files(folder),
+        answers="mask" if mask else "probabilities",
         **bound,
     ).save(folder)
     return folder
+
+
+def tiny_mask_graph(size: int, seed: int) -> bytes:
+    """Mean over the colours of each pixel -> sigmoid of how much brighter than a grey that hangs on the seed; (N, S, S)."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = {"axes": np.array([1], dtype=np.int64), "grey": np.float32(100 + seed), "deviation": np.float32(20.0)}
+    nodes = [
+        helper.make_node("Cast", ["image"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["values", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Sub", ["mean", "grey"], ["above"]),
+        helper.make_node("Div", ["above", "deviation"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["mask"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 3, size, size])
+    mask = helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["N", size, size])
+    kept = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "tiny", [image], [mask], kept)
+    model: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+    return model
 
 
 def tiny_graphs(size: int, classes: int, seed: int, whole: bool) -> dict[str, bytes]:
@@ -254,3 +279,42 @@ def write_task(data: Path, split: Path, task: str, classes: tuple[str, ...], *, 
     frame = pd.DataFrame(rows)
     write_table(split / "split.parquet", frame, SPLIT)
     return frame
+
+
+@pytest.fixture
+def lay_masks() -> Callable[..., Path]:
+    """Return a maker of segmentation models: untrained networks of two seeds that mark something, of which one is served."""
+
+    def lay(task: Any, rows: Any, data: Path, encoder: Path, folder: Path, served: int = 1) -> Path:
+        import torch
+
+        from panderm.core.files import sha256_file
+        from panderm.imaging.masks import squeezed
+        from panderm.models.encoder import load_card
+        from panderm.models.task_model import save_weights
+        from panderm.models.upernet import UperNet
+        from panderm.tasks.cards import write_card
+        from panderm.tasks.kinds import Fitted
+        from panderm.training.segmentation import weights_name
+        from panderm.training.segmentation_recipe import SegmentationRecipe
+
+        card = load_card(encoder)
+        folder.mkdir(parents=True)
+        for seed in range(2):
+            torch.manual_seed(seed)
+            network = UperNet(card.architecture, 2, channels=16)
+            torch.nn.init.normal_(network.classify.weight)
+            for part in network.modules():
+                if isinstance(part, torch.nn.BatchNorm2d):
+                    part.momentum = 1.0
+            side = card.preprocessing.size
+            network.train()(torch.randn(8, 3, side, side))  # batch norms take the statistics of this noise
+            save_weights(folder / weights_name(seed), network)
+        other = weights_name(1 - served)
+        told = {"segmentation": SegmentationRecipe(seeds=2).model_dump(mode="json"), "served_seed": served}
+        told |= {"weights_of_seeds": {other: sha256_file(folder / other)}, "validation_jaccard": [0.5, 0.5 + 0.1 * served]}
+        spec = squeezed(card.preprocessing)
+        write_card(task, rows, card, Fitted(weights_name(served), "upernet", told, {}, preprocessing=spec), folder, data)
+        return folder
+
+    return lay

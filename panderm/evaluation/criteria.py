@@ -102,7 +102,7 @@ def judge_floor(evidence: Evidence, limits: Thresholds) -> Criterion:
         Outcome.FAIL: "all of it below",
         Outcome.INSUFFICIENT: "which does not settle whether it is above",
     }[outcome]
-    reason = f"{metric} is {_with_interval(interval)}, {words} the floor {floor:.3f}{why}."
+    reason = f"{metric}{evidence.whose} is {_with_interval(interval)}, {words} the floor {floor:.3f}{why}."
     return Criterion(
         name="floor", outcome=outcome, seen=_with_interval(interval), needed=f"lower end >= {floor:.3f}", reason=reason
     )
@@ -131,8 +131,8 @@ def judge_champion(evidence: Evidence, limits: Thresholds) -> Criterion:
         Outcome.INSUFFICIENT: f"which does not settle whether it is worse by more than the margin of {limits.margin:g}",
     }[outcome]
     reason = (
-        f"Against version {evidence.champion.version} on the same {len(theirs)} images the {evidence.task.metric} "
-        f"differs by {_with_interval(difference, sign=True)}, {words}."
+        f"Against version {evidence.champion.version} on the same {len(theirs)} images the "
+        f"{evidence.task.metric}{evidence.whose} differs by {_with_interval(difference, sign=True)}, {words}."
     )
     return Criterion(name="champion", outcome=outcome, seen=_with_interval(difference, sign=True), needed=needed, reason=reason)
 
@@ -164,8 +164,8 @@ def judge_subgroups(evidence: Evidence, limits: Thresholds, column: str) -> Crit
         f"more than the {limits.max_gap:g} allowed" if failed else f"not shown to be more than the {limits.max_gap:g} allowed"
     )
     reason = (
-        f"By {column}, {evidence.task.metric} runs from {figures[worst]:.3f} ({worst}) to {figures[best]:.3f} ({best}); "
-        f"of the gap of {gap:.3f}, {low:.3f} is beyond noise, {verdict}.{aside}"
+        f"By {column}, {evidence.task.metric}{evidence.whose} runs from {figures[worst]:.3f} ({worst}) to "
+        f"{figures[best]:.3f} ({best}); of the gap of {gap:.3f}, {low:.3f} is beyond noise, {verdict}.{aside}"
     )
     seen = f"gap {gap:.3f}, beyond noise {low:.3f}"
     return Criterion(name=name, outcome=Outcome.FAIL if failed else Outcome.PASS, seen=seen, needed=needed, reason=reason)

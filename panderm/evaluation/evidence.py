@@ -18,7 +18,7 @@ from panderm.core.record import RECORD_NAME, Record
 from panderm.evaluation.bootstrap import Statistic
 from panderm.evaluation.verdict import Champion
 from panderm.imaging.preprocessing import Preprocessing
-from panderm.tasks.kinds import judged_classes, kind_of
+from panderm.tasks.kinds import judged_classes, kind_of, of_served, serves_one_of_several
 
 MODEL_NAME, REPORT_NAME = "model.json", "report.json"
 PREDICTIONS_NAME, CHAMPION_PREDICTIONS_NAME = "predictions.parquet", "champion_predictions.parquet"
@@ -27,7 +27,7 @@ _ALIKE = 1e-4  # difference of two scores of one model; what export lets pass be
 
 
 class Evidence(NamedTuple):
-    """A task model's predictions on its test split, and what they are bound to.
+    """A task model's predictions on its test split, and what they are bound to; of several networks, those of the served one.
 
     Attributes:
         task: the benchmark.
@@ -48,6 +48,11 @@ class Evidence(NamedTuple):
     def statistic(self, predictions: pd.DataFrame) -> Statistic:
         """Return the task's primary metric on rows of a predictions table, as a function of row weights."""
         return kind_of(self.task).primary(self.task, predictions)
+
+    @property
+    def whose(self) -> str:
+        """What to say after a figure's name of whose it is: nothing, unless it is one network's of several."""
+        return " of the network that is served" if serves_one_of_several(self.task) else ""
 
 
 def gather_evidence(task: Benchmark, evaluation: Path, model: Path) -> Evidence:
@@ -70,7 +75,9 @@ def gather_evidence(task: Benchmark, evaluation: Path, model: Path) -> Evidence:
             f"run `panderm evaluate {task.key}` again"
         )
     champion, theirs = _champion(task, report, evaluation, predictions)
-    return Evidence(task, classes, predictions, theirs, champion, bound)
+    return Evidence(
+        task, classes, of_served(task, predictions), None if theirs is None else of_served(task, theirs), champion, bound
+    )
 
 
 def _bound_hashes(task: Benchmark, card: Any, report: Any, evaluation: Path, model: Path) -> dict[str, str]:

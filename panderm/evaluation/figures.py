@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,10 @@ from panderm.evaluation.bootstrap import (
 from panderm.evaluation.metrics import PAIRED_CLASSES
 from panderm.evaluation.subgroups import SUBGROUPS, subgroup
 from panderm.evaluation.tables import Figure
-from panderm.tasks.kinds import judged_classes, kind_of
+from panderm.tasks.kinds import judged_classes, kind_of, of_served, serves_one_of_several
+
+SERVED = "_served"
+"""End of a figure's name if it is that of the network that is served, where the others are means over several."""
 
 _NO_INTERVAL = (
     "it hangs on one patient, too few replicates have its classes, or no group differs and it does not say what it rests on"
@@ -60,9 +63,19 @@ def all_figures(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> 
     ]
 
 
+def figure_of_served(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the primary figure of a ``report.json``, with its interval, of the very network that is served."""
+    served: dict[str, Any] = report.get("others", {}).get(f"{report['metric']}{SERVED}")
+    return served or {name: report.get(name) for name in ("metric", "value", "low", "high", "n", "groups")}
+
+
 def _overall(task: Benchmark, predictions: pd.DataFrame, how: Resampling) -> Iterator[Figure]:
     kind = kind_of(task)
     found = {task.metric: kind.primary(task, predictions), **kind.score(task, predictions)}
+    if serves_one_of_several(task):
+        alone = of_served(task, predictions)
+        theirs = {task.metric: kind.primary(task, alone), **kind.score(task, alone)}
+        found |= {f"{name}{SERVED}": statistic for name, statistic in theirs.items()}
     for name, statistic in found.items():
         many = name == "auroc_ovo" and len(task.classes) > PAIRED_CLASSES
         reason = f"a mean over {len(task.classes)} classes in pairs gets no interval above {PAIRED_CLASSES}" if many else ""
@@ -85,6 +98,9 @@ def _by_subgroup(task: Benchmark, predictions: pd.DataFrame, how: Resampling) ->
             members = predictions[(names == name).to_numpy()]
             statistic = kind_of(task).primary(task, members)
             yield _figure(("subgroup", f"{column}={name}", task.metric), statistic, members, members, how)
+            if serves_one_of_several(task):
+                what, alone = ("subgroup", f"{column}={name}", f"{task.metric}{SERVED}"), of_served(task, members)
+                yield _figure(what, kind_of(task).primary(task, alone), alone, alone, how)
 
 
 def _figure(

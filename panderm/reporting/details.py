@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from panderm.catalog import Benchmark
+from panderm.evaluation.figures import SERVED
 from panderm.evaluation.kfold import Z
 from panderm.reporting.screening_tables import screening_tables
 from panderm.reporting.survival_tables import survival_figures, survival_tables
@@ -88,6 +89,17 @@ def _seeds(report: Report) -> Iterator[Table]:
     yield _columns("Seed by seed, means over the test images", "seed", rows, alone)
 
 
+def _served(report: Report) -> Iterator[Table]:
+    told, others = report["served"], report["others"]
+    names = [name for name in others if name.endswith(SERVED)]
+    rows = tuple((words(name), interval_cell(name, others[name])) for name in names)
+    notes = (
+        f"Seed {told['seed'] + 1}, chosen by its Jaccard on the validation split; the gate judges this one alone.",
+        f"Its mask does not touch the lesion on {share(told['missed'], report['n'])} test images.",
+    )
+    yield Table("The network that is served", ("figure", "value (interval)"), rows, notes, frozenset(names))
+
+
 def _repeated(name: str, values: list[float | None], over: dict[str, Any]) -> tuple[str, ...]:
     mean = over.get("mean")
     last = NONE if mean is None else f"{written(name, mean)} ± {written(name, over['high'] - mean)}"
@@ -144,6 +156,7 @@ DETAILS: dict[str, Detail] = {
     "first_correct": Detail(_first_correct),
     "folds": Detail(_folds),
     "seeds": Detail(_seeds),
+    "served": Detail(_served),
     "pairs": Detail(_pairs),
     "tiles": Detail(_tiles),
     "confusion": Detail(_confusion),

@@ -11,6 +11,8 @@ _NAMES = {
     "auroc_ovo": "AUROC over pairs of classes",
     "auroc_pixel_difference": "AUROC of the pixel difference alone, without a network",
     "auroc_pooled": "AUROC, all folds together",
+    "dice_served": "Dice of the network that is served",
+    "jaccard_served": "Jaccard of the network that is served",
     "kappa": "kappa, quadratic weights",
     "risk_auroc": "AUROC of the risk head, high against low",
     "trees_auroc": "AUROC of the extra trees, malignant against not",

@@ -16,7 +16,7 @@ from panderm.serving import model_card
 from panderm.serving import model_configs as configs
 from panderm.serving import repository as repo
 from panderm.serving.bundle import Bundle
-from panderm.serving.model_configs import Batching, ModelConfig
+from panderm.serving.model_configs import Answer, Batching, ModelConfig
 
 _PREPROCESS_MODEL = Path(__file__).parent / "triton" / "preprocess_model.py"
 
@@ -53,15 +53,19 @@ def add_components(batching: Batching, bundle: Bundle, folder: Path, repository:
     first = repo.add_component(repository, "preprocess", configs.preprocess(bundle.size, bundle.input_type, batching), files)
     graphs = {}
     for file, (stem, config) in _wanted(batching, bundle).items():
-        labels = None if file == bundles.ENCODER else folder / bundles.LABELS
+        labels = folder / bundles.LABELS if config["output"][0].get("label_filename") else None
         graphs[file] = repo.add_component(repository, stem, config, {"model.onnx": folder / file}, labels)
     return Parts((first, *graphs.values()), graphs)
+
+
+def _answer(bundle: Bundle) -> Answer:
+    return configs.of_mask(bundle.size) if bundle.answers == "mask" else configs.of_classes(len(bundle.classes))
 
 
 def _wanted(batching: Batching, bundle: Bundle) -> dict[str, tuple[str, ModelConfig]]:
     size, kind, classes, width = bundle.size, bundle.input_type, len(bundle.classes), bundle.feature_width
     if bundle.graph == "network":
-        return {bundles.NETWORK: (f"{bundle.task}_network", configs.network(size, kind, classes, batching))}
+        return {bundles.NETWORK: (f"{bundle.task}_network", configs.network(size, kind, _answer(bundle), batching))}
     assert width is not None, "an encoder's bundle says how wide its feature is"
     return {
         bundles.ENCODER: ("encoder", configs.encoder(size, kind, width, batching)),
@@ -100,7 +104,7 @@ def _ensemble(batching: Batching, bundle: Bundle, parts: Parts, facts: dict[str,
     told["labels"] = json.dumps(bundle.classes)
     told["terms"] = sentence(bundle.inputs)
     return configs.ensemble(
-        bundle.task, facts["version"], list(parts.names), classes=len(bundle.classes), batching=batching, facts=told
+        bundle.task, facts["version"], list(parts.names), answer=_answer(bundle), batching=batching, facts=told
     )
 
 

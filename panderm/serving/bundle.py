@@ -18,11 +18,17 @@ ENCODER, HEAD, NETWORK = "encoder.onnx", "head.onnx", "network.onnx"
 LABELS, PREPROCESSING, MODEL_CARD = "labels.txt", "preprocessing.json", "MODEL_CARD.md"
 VERDICT, REPORT, PREDICTIONS = VERDICT_NAME, "report.json", "predictions.parquet"
 Graph = Literal["encoder_and_head", "network"]
+GRAPHS: dict[Graph, tuple[str, ...]] = {"encoder_and_head": (ENCODER, HEAD), "network": (NETWORK,)}
+"""The ONNX files of each kind of bundle, in the order an image passes them."""
+
+Answers = Literal["probabilities", "mask"]
 InputType = Literal["uint8", "float32"]
 
 
 class Parity(FrozenConfig):
     """How far ONNX Runtime is from torch on the same prepared images, measured at export.
+
+    Of a bundle that answers masks, a class is a pixel's: foreground or background.
 
     Attributes:
         real_images: test images used, read from the shards as delivered to the model.
@@ -30,8 +36,9 @@ class Parity(FrozenConfig):
         batch_sizes: batch sizes tried; every image went through each of them.
         max_abs_feature: largest difference of an encoder feature; None for a whole network.
         max_abs_probability: largest difference of a class probability, 0..1.
-        max_abs_judged: largest difference to the probabilities that evaluation wrote for the real images, 0..1.
-        label_agreement: share of images with the same top label, 0..1.
+        max_abs_judged: largest difference to the probabilities that evaluation wrote for the real images, 0..1; of masks, to
+            the Jaccard index that evaluation wrote for the served network's mask of each.
+        label_agreement: share of images with the same top label, 0..1; of masks, of pixels.
         tolerance: largest ``max_abs_probability`` that export lets pass.
     """
 
@@ -50,7 +57,7 @@ class Bundle(FrozenConfig):
 
     Attributes:
         task: benchmark key.
-        protocol: ``linear_probe`` or ``fine_tuning``.
+        protocol: ``linear_probe``, ``fine_tuning`` or ``upernet``.
         graph: ``encoder_and_head`` (two graphs, the encoder shared between tasks) or ``network`` (one).
         classes: labels in index order; also ``labels.txt``, one a line.
         input_type: what the first graph takes: ``uint8``, or ``float32`` with the same values 0..255.
@@ -63,11 +70,13 @@ class Bundle(FrozenConfig):
         preprocessing_sha256: sha256 of the preprocessing description.
         report_sha256: sha256 of ``report.json``.
         verdict_sha256: sha256 of ``verdict.json``.
-        metric: primary metric with its value and 95 % interval.
+        metric: primary metric with its value and 95 % interval; where several networks were judged, that of the served one.
         parity: torch against ONNX Runtime.
         provenance: hashes that the records of the earlier stages carry, by stage.
         files: sha256 of every other file of the folder, by name.
         inputs: everything that the model was made from, with its terms; empty if that was not recorded.
+        answers: ``probabilities`` of the classes, (N, C), or a ``mask``: the foreground's probability of each pixel, (N, S, S),
+            where the foreground is the second class.
     """
 
     task: str
@@ -89,6 +98,7 @@ class Bundle(FrozenConfig):
     provenance: dict[str, dict[str, str]]
     files: dict[str, str]
     inputs: tuple[Input, ...] = added(())
+    answers: Answers = added("probabilities")
 
     def save(self, folder: Path) -> None:
         """Write ``bundle.json`` into ``folder``."""
@@ -97,7 +107,7 @@ class Bundle(FrozenConfig):
     @property
     def graphs(self) -> tuple[str, ...]:
         """The ONNX files, in the order an image passes them."""
-        return (NETWORK,) if self.graph == "network" else (ENCODER, HEAD)
+        return GRAPHS[self.graph]
 
 
 def hash_files(folder: Path) -> dict[str, str]:

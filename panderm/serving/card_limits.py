@@ -9,12 +9,15 @@ import pandas as pd
 from panderm.catalog import dataset, source
 from panderm.catalog.table import MODALITIES, SOURCES
 from panderm.evaluation.subgroups import LEVELS, SUBGROUPS, subgroup
+from panderm.serving import card_masks
 from panderm.serving.card_facts import CardFacts
 
 
 def limits(facts: CardFacts) -> Iterator[str]:
     """Yield the limits of a task's model, the gravest first."""
     yield from _of_the_test(facts)
+    if facts.bundle.answers == "mask":
+        yield from card_masks.limits(facts)
     yield from _of_classes(facts)
     for column in SUBGROUPS:
         yield from _of_subgroups(facts, column)

@@ -17,7 +17,7 @@ from panderm.core.files import write_bytes
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.pixels import normalise
 from panderm.serving.bundle import InputType
-from panderm.serving.model_configs import FEATURE, IMAGE, PROBABILITIES
+from panderm.serving.model_configs import FEATURE, IMAGE, MASK, PROBABILITIES
 
 _ONNX_LIMIT = (1 << 31) - 1  # a protobuf message, and so a single-file ONNX model, holds at most 2 GiB
 
@@ -73,9 +73,29 @@ class NetworkGraph(nn.Module):
         return torch.softmax(self.network(normalise(image, self.spec)), dim=-1)
 
 
+class MaskGraph(nn.Module):
+    """Image -> probability of the foreground of each pixel (N, S, S), for a segmentation.
+
+    Args:
+        network: module with ``forward(images) -> logits (N, 2, S, S)`` for normalised images.
+        spec: the preprocessing it was trained with.
+    """
+
+    def __init__(self, network: nn.Module, spec: Preprocessing) -> None:
+        super().__init__()
+        self.network, self.spec = network, spec
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return float32 probabilities (N, S, S)."""
+        return torch.softmax(self.network(normalise(image, self.spec)), dim=1)[:, 1]
+
+
 def example_image(size: int, input_type: InputType) -> Tensor:
     """Return a batch of two images of the graph's input type, to export with."""
     return torch.zeros(2, 3, size, size, dtype=torch.uint8 if input_type == "uint8" else torch.float32)
+
+
+_OUTPUTS: dict[type[nn.Module], str] = {EncoderGraph: FEATURE, MaskGraph: MASK}
 
 
 def export_graph(graph: nn.Module, example: Tensor, target: Path, opset: int, facts: dict[str, str]) -> None:
@@ -92,7 +112,7 @@ def export_graph(graph: nn.Module, example: Tensor, target: Path, opset: int, fa
         Refused: the model does not fit into a single ONNX file (2 GiB).
     """
     names = [FEATURE if isinstance(graph, HeadGraph) else IMAGE]
-    outputs = [FEATURE if isinstance(graph, EncoderGraph) else PROBABILITIES]
+    outputs = [_OUTPUTS.get(type(graph), PROBABILITIES)]
     weights = sum(tensor.numel() * tensor.element_size() for tensor in graph.state_dict().values())
     if weights > _ONNX_LIMIT:
         raise Refused(f"the weights of {target.name} take {weights:,} bytes; a single ONNX file holds at most {_ONNX_LIMIT:,}")

@@ -15,7 +15,9 @@ from panderm.catalog import dataset
 from panderm.catalog.table import BENCHMARKS, SOURCES
 from panderm.core.layout import benchmark_dataset
 from panderm.core.terms import MARKS, Input, marked, sentence
+from panderm.evaluation.figures import figure_of_served
 from panderm.evaluation.verdict import describe
+from panderm.serving import card_masks
 from panderm.serving.card_facts import CardFacts
 from panderm.serving.card_limits import limits
 
@@ -23,6 +25,7 @@ _MANY = 20  # labels above which a part's classes are counted instead of listed;
 _MODEL_WORDS = {
     "linear_probe": "a linear head on the frozen encoder",
     "fine_tuning": "a network of its own, begun with the encoder",
+    "upernet": "UperNet, a network of its own, begun with the encoder",
 }
 
 
@@ -55,6 +58,9 @@ def _head(facts: CardFacts) -> Iterator[str]:
 def _purpose(facts: CardFacts) -> Iterator[str]:
     kinds = " or ".join(dataset(facts.dataset).modalities)
     yield "## What it is for, and what not"
+    if facts.bundle.answers == "mask":
+        yield from card_masks.purpose(facts)
+        return
     yield (
         f"It looks at one {kinds} image and says how probable each of {len(facts.bundle.classes)} classes is "
         f"({facts.task.task}): {', '.join(facts.bundle.classes)}. It is for research on images like those it was judged on."
@@ -67,11 +73,13 @@ def _purpose(facts: CardFacts) -> Iterator[str]:
 
 
 def _figures(facts: CardFacts) -> Iterator[str]:
-    report, frame = facts.report, facts.figures
+    report, frame, first = facts.report, facts.figures, figure_of_served(facts.report)
     yield "## Figures on the test split"
     on = f"{report.get('n')} images of {report.get('groups')} patients, lesions or images"
-    yield f"**{_plain(report['metric'])} {_value(report)}** on {on}. {_made(report)}"
+    yield f"**{_plain(first['metric'])} {_value(first)}** on {on}. {_made(report)}"
     yield ""
+    if facts.bundle.answers == "mask":
+        yield from card_masks.choice(facts)
     yield from _calibration(report.get("others", {}))
     for scope, title in (("overall", "All test images"), ("class", "By class"), ("subgroup", "By subgroup")):
         rows = frame[frame["scope"] == scope]
@@ -150,10 +158,10 @@ def _making(facts: CardFacts) -> Iterator[str]:
     model, seen, parity = facts.model, facts.model.preprocessing, facts.bundle.parity
     body = model.architecture
     yield "## Preprocessing and network"
-    yield (
-        f"- Image: upright, RGB, short side to {seen.resize} pixels ({seen.interpolation}, antialiased), centre {seen.size} x "
-        f"{seen.size}, mean {_triple(seen.mean)}, deviation {_triple(seen.std)} of values in 0..1."
-    )
+    cut = f"short side to {seen.resize} pixels ({seen.interpolation}, antialiased), centre {seen.size} x {seen.size}"
+    if facts.bundle.answers == "mask":
+        cut = f"squeezed to {seen.size} x {seen.size} whatever its sides ({seen.interpolation}, antialiased)"
+    yield f"- Image: upright, RGB, {cut}, mean {_triple(seen.mean)}, deviation {_triple(seen.std)} of values in 0..1."
     yield (
         f"- Encoder: ViT, {body.image_size} pixels, patches of {body.patch_size}, width {body.width}, {body.depth} blocks, "
         f"{body.heads} heads{_training(facts)}."

@@ -6,7 +6,7 @@ CPU here and on a GPU in NVIDIA's container.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError
@@ -14,8 +14,30 @@ from panderm.core.errors import InputError
 ModelConfig = dict[str, Any]
 """A model's configuration as Triton's ModelConfig in JSON form."""
 
-IMAGE_BYTES, IMAGE, FEATURE, PROBABILITIES = "image_bytes", "image", "feature", "probabilities"
+IMAGE_BYTES, IMAGE, FEATURE, PROBABILITIES, MASK = "image_bytes", "image", "feature", "probabilities", "mask"
 _TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
+
+
+class Answer(NamedTuple):
+    """What a task's last graph gives.
+
+    Attributes:
+        name: of the tensor, which says what its values are; :data:`PROBABILITIES` come with a labels file.
+        dims: its shape without the batch.
+    """
+
+    name: str
+    dims: tuple[int, ...]
+
+
+def of_classes(count: int) -> Answer:
+    """Return the answer of a classifier: a probability a class, which sum to 1."""
+    return Answer(PROBABILITIES, (count,))
+
+
+def of_mask(size: int) -> Answer:
+    """Return the answer of a segmentation: the foreground's probability of each pixel of the network's square."""
+    return Answer(MASK, (size, size))
 
 
 class Batching(FrozenConfig):
@@ -49,52 +71,55 @@ def preprocess(size: int, input_type: str, batching: Batching) -> ModelConfig:
 
 def encoder(size: int, input_type: str, width: int, batching: Batching) -> ModelConfig:
     """Return the shared encoder: image -> feature of ``width`` numbers."""
-    return _onnx({"name": IMAGE, "data_type": _TYPES[input_type], "dims": [3, size, size]}, (FEATURE, width), batching)
+    return _onnx({"name": IMAGE, "data_type": _TYPES[input_type], "dims": [3, size, size]}, Answer(FEATURE, (width,)), batching)
 
 
 def head(width: int, classes: int, batching: Batching) -> ModelConfig:
     """Return a task's head: feature -> class probabilities, with a labels file."""
-    return _onnx({"name": FEATURE, "data_type": "TYPE_FP32", "dims": [width]}, (PROBABILITIES, classes), batching)
+    return _onnx({"name": FEATURE, "data_type": "TYPE_FP32", "dims": [width]}, of_classes(classes), batching)
 
 
-def network(size: int, input_type: str, classes: int, batching: Batching) -> ModelConfig:
-    """Return a fine-tuned task's whole network: image -> class probabilities, with a labels file."""
-    return _onnx({"name": IMAGE, "data_type": _TYPES[input_type], "dims": [3, size, size]}, (PROBABILITIES, classes), batching)
+def network(size: int, input_type: str, answer: Answer, batching: Batching) -> ModelConfig:
+    """Return a fine-tuned task's whole network: image -> class probabilities or a mask."""
+    return _onnx({"name": IMAGE, "data_type": _TYPES[input_type], "dims": [3, size, size]}, answer, batching)
 
 
-def _onnx(first: dict[str, Any], last: tuple[str, int], batching: Batching) -> ModelConfig:
-    output: dict[str, Any] = {"name": last[0], "data_type": "TYPE_FP32", "dims": [last[1]]}
-    if last[0] == PROBABILITIES:
-        output["label_filename"] = "labels.txt"
+def _onnx(first: dict[str, Any], last: Answer, batching: Batching) -> ModelConfig:
+    output = _output(last, "labels.txt")
     return {"platform": "onnxruntime_onnx", "input": [first], "output": [output], **batching.as_config()}
 
 
+def _output(answer: Answer, labels: str) -> dict[str, Any]:
+    """Return an output's part of a configuration; labels belong to class probabilities alone."""
+    output: dict[str, Any] = {"name": answer.name, "data_type": "TYPE_FP32", "dims": list(answer.dims)}
+    return output | ({"label_filename": labels} if answer.name == PROBABILITIES else {})
+
+
 def ensemble(
-    task: str, version: int, components: list[str], *, classes: int, batching: Batching, facts: dict[str, str]
+    task: str, version: int, components: list[str], *, answer: Answer, batching: Batching, facts: dict[str, str]
 ) -> ModelConfig:
-    """Return a task's ensemble: one file's bytes an image -> class probabilities.
+    """Return a task's ensemble: one file's bytes an image -> class probabilities or a mask.
 
     Args:
         task: the model's name.
         version: the only version that serves; its folder holds the labels file.
         components: names of the component models in the order an image passes them, preprocessing first.
-        classes: number of classes.
+        answer: what the last component gives.
         batching: the components' batching.
         facts: texts that the server hands out with the configuration (labels, hashes).
     """
-    tensors = [IMAGE_BYTES, IMAGE, *([FEATURE] if len(components) == 3 else []), PROBABILITIES]
+    tensors = [IMAGE_BYTES, IMAGE, *([FEATURE] if len(components) == 3 else []), answer.name]
     steps = [
         {"model_name": name, "model_version": "1", "input_map": {first: first}, "output_map": {last: last}}
         for name, first, last in zip(components, tensors, tensors[1:], strict=False)
     ]
-    output = {"name": PROBABILITIES, "data_type": "TYPE_FP32", "dims": [classes], "label_filename": f"{version}/labels.txt"}
     return {
         "name": task,
         "platform": "ensemble",
         "max_batch_size": batching.max_batch_size,
         "version_policy": {"specific": {"versions": [str(version)]}},
         "input": [{"name": IMAGE_BYTES, "data_type": "TYPE_STRING", "dims": [1]}],
-        "output": [output],
+        "output": [_output(answer, f"{version}/labels.txt")],
         "ensemble_scheduling": {"step": steps},
         "parameters": {key: {"string_value": value} for key, value in sorted(facts.items())},
     }

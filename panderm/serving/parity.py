@@ -55,12 +55,12 @@ def measure(model: TaskModel, graphs: Graphs, images: Images, batch_sizes: tuple
     for size in batch_sizes:
         parts = [graphs.run(images.pixels[start : start + size]) for start in range(0, len(images.pixels), size)]
         seen = np.concatenate([part.probabilities for part in parts])
-        probability = max(probability, _distance(seen, expected.probabilities))
-        judged = max(judged, _distance(seen[: len(images.judged)], images.judged))
+        probability = max(probability, distance(seen, expected.probabilities))
+        judged = max(judged, distance(seen[: len(images.judged)], images.judged))
         agreement.append(float((seen.argmax(1) == expected.probabilities.argmax(1)).mean()))
         if expected.features is not None and feature is not None:
             features = np.concatenate([part.features for part in parts if part.features is not None])
-            feature = max(feature, _distance(features, expected.features))
+            feature = max(feature, distance(features, expected.features))
     return Parity(
         real_images=len(images.judged),
         random_images=len(images.pixels) - len(images.judged),
@@ -73,7 +73,7 @@ def measure(model: TaskModel, graphs: Graphs, images: Images, batch_sizes: tuple
     )
 
 
-def _distance(left: np.ndarray, right: np.ndarray) -> float:
+def distance(left: np.ndarray, right: np.ndarray) -> float:
     """Largest absolute difference; anything that is not a number counts as infinitely far."""
     return float(np.nan_to_num(np.abs(left - right), nan=np.inf).max(initial=0.0))
 

@@ -17,7 +17,7 @@ class Outputs(NamedTuple):
 
     Attributes:
         features: (N, D) float32, None for a whole network.
-        probabilities: (N, C) float32, rows sum to 1.
+        probabilities: (N, C) float32, rows sum to 1; of a mask the foreground's of each pixel, (N, S, S).
     """
 
     features: np.ndarray | None
@@ -70,11 +70,11 @@ class BundleRunner:
         self._graphs = Graphs(tuple(folder / name for name in self.bundle.graphs), threads)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return class probabilities (N, C) of prepared images, uint8 (N, 3, S, S)."""
+        """Return class probabilities (N, C), or a mask's (N, S, S), of prepared images, uint8 (N, 3, S, S)."""
         return self._graphs.run(images).probabilities
 
     def predict(self, data: bytes) -> np.ndarray:
-        """Return class probabilities (C,) of an image file's bytes, the path a served image takes.
+        """Return class probabilities (C,), or a mask's (S, S), of an image file's bytes, the path a served image takes.
 
         Raises:
             UndecodableImage: the bytes are not an image we accept.

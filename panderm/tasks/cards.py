@@ -40,7 +40,7 @@ def write_card(
         task=task.key,
         protocol=fitted.protocol,
         classes=task.classes,
-        preprocessing=encoder.preprocessing,
+        preprocessing=fitted.preprocessing or encoder.preprocessing,
         architecture=encoder.architecture,
         relative_position_bias=fitted.relative_position_bias,
         encoder_sha256=encoder.sha256,

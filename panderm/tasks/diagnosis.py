@@ -25,7 +25,9 @@ from panderm.training.finetune_recipe import FineTuneRecipe, LinearProbeRecipe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from panderm.imaging.preprocessing import Preprocessing
     from panderm.models.task_model import TaskModel
+    from panderm.tasks.kinds import Ask
 
 EXPORTED = True
 
@@ -136,6 +138,17 @@ def predict(given: Given, model: Path) -> pd.DataFrame:
     test = given.rows.part("test")
     check_two_classes(given.task, test, "test")
     return predictions_frame(test, probabilities(given, test, model))
+
+
+def answers(given: Given, spec: Preprocessing, ask: Ask) -> pd.DataFrame:
+    """Return the class probabilities that a released model gives the test images."""
+    from panderm.evaluation.tables import predictions_frame
+    from panderm.imaging.batches import prepared_batches
+
+    test = given.rows.part("test")
+    what = f"champion {given.task.key}"
+    batches = prepared_batches(test, given.data, spec, batch=given.compute.feature_batch, what=what)
+    return predictions_frame(test, np.concatenate([ask(pixels) for pixels in batches]))
 
 
 def probabilities(given: Given, test: pd.DataFrame, model: Path) -> NDArray[np.float32]:

@@ -13,9 +13,11 @@ A kind is a module of this room with these verbs, named as in the catalogue's ``
 ``draw``       pictures of an evaluation
 ``details``    further results as JSON values, for the report
 ``EXPORTED``   whether a passed model can be served: if not, it ends with its verdict
+``answers``    the predictions table that a released model gives (evaluate asks it of the champion; served kinds)
 =============  ==================================================================================================
 
 A kind of which only some tasks are served says which in ``exported``, in the place of ``EXPORTED``.
+A kind that judges several models and serves one of them says in ``served`` what that one's predictions are.
 A kind whose predictions count something else than the task's classes says so in ``judged_classes``, and one whose cases are
 not images in ``COUNTED``.
 A kind's module imports torch and other heavy packages inside its functions only, since stages read its recipe at once.
@@ -26,7 +28,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -39,7 +41,15 @@ from panderm.core.errors import InputError
 from panderm.evaluation.bootstrap import Statistic
 from panderm.tasks.rows import Rows
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from panderm.imaging.preprocessing import Preprocessing
+
 Say = Callable[[str], None]
+Ask = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
+"""What a released model answers prepared images, uint8 (N, 3, S, S)."""
 
 
 class Compute(FrozenConfig):
@@ -101,6 +111,7 @@ class Fitted(NamedTuple):
         settings: the recipe as used, for card and record.
         values: what to report of the fit: iterations, losses, chosen epoch.
         relative_position_bias: whether a fine-tuned network has one.
+        preprocessing: how an image becomes the model's input, where that is another than the encoder's.
     """
 
     weights: str
@@ -108,6 +119,7 @@ class Fitted(NamedTuple):
     settings: dict[str, Any]
     values: dict[str, Any]
     relative_position_bias: bool = False
+    preprocessing: Preprocessing | None = None
 
 
 class Prepared(NamedTuple):
@@ -169,6 +181,15 @@ class Kind(Protocol):
     def predict(self, given: Given, model: Path) -> pd.DataFrame:
         """Return the predictions table of the test rows (out of fold: of all rows), columns of :meth:`schema`."""
 
+    def answers(self, given: Given, spec: Preprocessing, ask: Ask) -> pd.DataFrame:
+        """Return the predictions table of the test rows as a released model gives it; of kinds that are served.
+
+        Args:
+            given: inputs.
+            spec: the released model's preprocessing.
+            ask: the released model.
+        """
+
     def schema(self, task: Benchmark) -> pa.Schema:
         """Return the columns of ``predictions.parquet``; ``image_id`` (the case), ``group`` and the facts are among them."""
 
@@ -208,6 +229,16 @@ def exported(task: Benchmark) -> bool:
     kind = kind_of(task)
     own = getattr(kind, "exported", None)
     return cast("bool", own(task)) if own is not None else kind.EXPORTED
+
+
+def serves_one_of_several(task: Benchmark) -> bool:
+    """Return whether a table of the task's predictions is of several models, of which one is served."""
+    return hasattr(kind_of(task), "served")
+
+
+def of_served(task: Benchmark, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions of the very model that is served: the table as it is, unless it is of several."""
+    return cast("Any", kind_of(task)).served(predictions) if serves_one_of_several(task) else predictions
 
 
 def kind_of(task: Benchmark) -> Kind:

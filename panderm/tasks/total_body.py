@@ -9,7 +9,7 @@ need the measurements beside the tile and the patient's other lesions.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,10 @@ from panderm.tasks.kinds import Counted, Fitted, Given, Prepared
 from panderm.tasks.measurements import REGION
 from panderm.tasks.screening import Recipe
 from panderm.tasks.tiles import passing
+
+if TYPE_CHECKING:
+    from panderm.imaging.preprocessing import Preprocessing
+    from panderm.tasks.kinds import Ask
 
 COUNTED = Counted("lesions", "patients")
 _EXPLAINED = 1000  # lesions in the picture of importance: all malignant ones, and a seeded draw of the others
@@ -74,6 +78,11 @@ def fit(recipe: Recipe, given: Given, folder: Path) -> Fitted:
 def predict(given: Given, model: Path) -> pd.DataFrame:
     """Return class probabilities, or what each arm says of every test lesion."""
     return screening.predict(given, model) if _screens(given.task) else diagnosis.predict(given, model)
+
+
+def answers(given: Given, spec: Preprocessing, ask: Ask) -> pd.DataFrame:
+    """Return the class probabilities that a released risk head gives the test lesions."""
+    return diagnosis.answers(given, spec, ask)
 
 
 def schema(task: Benchmark) -> pa.Schema:

@@ -23,9 +23,10 @@ from panderm.core.config import FrozenConfig
 from panderm.core.errors import InputError
 from panderm.core.files import building_folder, write_json
 from panderm.core.tables import SPLIT, read_table
-from panderm.imaging.masks import cleaned, load_pairs, overlap
+from panderm.imaging.masks import Mask, load_pairs, marked, overlap
 from panderm.imaging.preprocessing import Preprocessing
 from panderm.models.encoder import load_encoder
+from panderm.models.mask_model import CLASSES, foreground
 from panderm.models.pixels import normalise
 from panderm.models.upernet import UperNet
 from panderm.training.epochs import train_epochs
@@ -63,7 +64,7 @@ class SegmentationFit:
         self.spec = card.preprocessing
         torch.manual_seed(seed)
         channels = self.recipe.channels or card.architecture.width
-        self.network: nn.Module = UperNet(card.architecture, 2, channels, self.recipe.drop_path)
+        self.network: nn.Module = UperNet(card.architecture, CLASSES, channels, self.recipe.drop_path)
         self.network.get_submodule("encoder").load_state_dict(encoder.state_dict())
         self.network.to(place.device)
         self.epochs = self.recipe.epochs
@@ -98,7 +99,7 @@ class SegmentationFit:
         """Return the mean Jaccard index on validation; NaN without a validation image."""
         if not len(self.val.images):
             return math.nan
-        found = predict_masks(self.network, self.val.images, self.spec, self.place.device)
+        found = predict_masks(self.network, self.val.images, self.spec)
         return float(np.mean([overlap(mask, true)[1] for mask, true in zip(found, self.val.masks, strict=True)]))
 
     def _views(self, part: NDArray[np.intp], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -124,9 +125,9 @@ class Pairs(NamedTuple):
         return self if len(part) == len(self.images) else Pairs(self.images[part], self.masks[part])
 
 
-def load(frame: pd.DataFrame, data: Path, size: int, what: str) -> Pairs:
+def load(frame: pd.DataFrame, data: Path, spec: Preprocessing, what: str) -> Pairs:
     """Return the pairs of a table of rows."""
-    return Pairs(*load_pairs(frame, data, size, what))
+    return Pairs(*load_pairs(frame, data, spec, what))
 
 
 def train(values: dict[str, Any], work: Path, place: Place, say: Callable[[str], None]) -> None:
@@ -134,12 +135,12 @@ def train(values: dict[str, Any], work: Path, place: Place, say: Callable[[str],
     settings = Settings.parse(values, where="segmentation job")
     frame = read_table(settings.split, SPLIT)
     _, card = load_encoder(settings.encoder)
-    size = card.preprocessing.size
+    spec = card.preprocessing
     whole = frame[frame["split"] == "train"].reset_index(drop=True)
     if len(whole) < 2:
         raise InputError(f"the training split has {len(whole)} images with masks, but two are needed; deliver more and curate")
-    train_pairs = load(whole, settings.data, size, "training masks")
-    val_pairs = load(frame[frame["split"] == "val"], settings.data, size, "validation masks")
+    train_pairs = load(whole, settings.data, spec, "training masks")
+    val_pairs = load(frame[frame["split"] == "val"], settings.data, spec, "validation masks")
     facts: list[dict[str, Any]] = []
     chosen = []
     for seed in range(settings.recipe.seeds):
@@ -169,14 +170,8 @@ def subset(train: pd.DataFrame, fraction: float, seed: int) -> NDArray[np.intp]:
     return np.flatnonzero(kept.to_numpy())
 
 
-@torch.inference_mode()
-def predict_masks(
-    network: nn.Module, images: NDArray[np.uint8], spec: Preprocessing, device: torch.device
-) -> NDArray[np.bool_]:
-    """Return the cleaned masks (N, S, S) that a network gives images (N, 3, S, S) uint8."""
+def predict_masks(network: nn.Module, images: NDArray[np.uint8], spec: Preprocessing) -> Mask:
+    """Return the masks (N, S, S) that a network gives images (N, 3, S, S) uint8."""
     network.eval()
-    found = []
-    for first in range(0, len(images), _EVALUATED):
-        pixels = torch.from_numpy(images[first : first + _EVALUATED]).to(device)
-        found += list((network(normalise(pixels, spec)).argmax(dim=1) == 1).cpu().numpy())
-    return np.stack([cleaned(mask) for mask in found])
+    parts = (images[first : first + _EVALUATED] for first in range(0, len(images), _EVALUATED))
+    return np.stack([marked(one) for part in parts for one in foreground(network, part, spec)])

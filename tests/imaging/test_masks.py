@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from panderm.core.errors import InputError
-from panderm.imaging.masks import cleaned, load_pairs, overlap
+from panderm.imaging.masks import as_png, cleaned, load_pairs, marked, overlap, overlay_png, squeezed, unsqueezed
+from panderm.imaging.preprocessing import Preprocessing, prepare
 from panderm.imaging.shards import ShardWriter
 
 
@@ -53,7 +54,7 @@ def test_load_pairs__a_mask_that_falls_between_the_pixels_is_where_most_of_it_is
     small, large = np.zeros((200, 300), dtype=bool), np.zeros((200, 300), dtype=bool)
     small[41:43, 92] = True  # of 16 x 16 pixels each stands for 18.75 x 12.5; none of their middles is here
     large[20:150, 40:200] = True
-    _, masks = load_pairs(stored(tmp_path, [small, large]), tmp_path, 16)
+    _, masks = load_pairs(stored(tmp_path, [small, large]), tmp_path, Preprocessing(size=16))
     assert list(zip(*np.nonzero(masks[0]), strict=True)) == [(3, 4)]
     nearest = Image.fromarray(large).resize((16, 16), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(masks[1], np.asarray(nearest), err_msg="others are as the public code squeezes them")
@@ -62,4 +63,42 @@ def test_load_pairs__a_mask_that_falls_between_the_pixels_is_where_most_of_it_is
 def test_load_pairs__an_empty_mask_names_its_image(tmp_path: Path) -> None:
     rows = stored(tmp_path, [square(2, 9), square(0, 0)])
     with pytest.raises(InputError, match="the mask of i1 marks no pixel; deliver its mask again"):
-        load_pairs(rows, tmp_path, 8)
+        load_pairs(rows, tmp_path, Preprocessing(size=8))
+
+
+def test_load_pairs__a_damaged_picture_names_its_image(tmp_path: Path) -> None:
+    rows = stored(tmp_path, [square(2, 9)])
+    with pytest.raises(InputError, match=r"i0 in shard.tar cannot be read \(.*\); publish its dataset again"):
+        load_pairs(rows.assign(nbytes=40), tmp_path, Preprocessing(size=8))
+
+
+def test_squeezed__takes_the_whole_picture_as_the_public_code_does() -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 90, 3), dtype=np.uint8))
+    expected = np.asarray(picture.resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(prepare(picture, squeezed(Preprocessing(size=32, resize=36))), expected)
+    assert squeezed(squeezed(Preprocessing())) == squeezed(Preprocessing())
+
+
+def test_marked__is_the_likelier_class_cleaned() -> None:
+    probabilities = np.where(square(2, 9), 0.51, 0.5).astype(np.float32)
+    probabilities[0, 0] = 0.9
+    np.testing.assert_array_equal(marked(probabilities), square(2, 9))
+
+
+@pytest.mark.parametrize(("width", "height"), [(10, 10), (31, 17), (640, 480), (12, 700)])
+def test_unsqueezed__gives_the_very_mask_back_when_squeezed_again(tmp_path: Path, width: int, height: int) -> None:
+    rng = np.random.default_rng(0)
+    mask = rng.random((10, 10)) < 0.4
+    whole = unsqueezed(mask, width, height)
+    assert whole.shape == (height, width)
+    _, again = load_pairs(stored(tmp_path, [whole]), tmp_path, Preprocessing(size=10))
+    np.testing.assert_array_equal(again[0], mask)
+
+
+def test_as_png__holds_the_mask_and_the_overlay_its_edge_alone() -> None:
+    mask = square(2, 9)
+    file = Image.open(io.BytesIO(as_png(mask)))
+    assert (file.mode, file.size) == ("L", (10, 10))
+    np.testing.assert_array_equal(np.asarray(file), 255 * mask.astype(np.uint8))
+    drawn = np.asarray(Image.open(io.BytesIO(overlay_png(Image.new("RGB", (10, 10)), mask)))).any(axis=2)
+    np.testing.assert_array_equal(drawn, mask & ~square(3, 8))

@@ -66,6 +66,16 @@ def test_seeds__dice_and_jaccard_of_each_seed(report_of: ReportOf) -> None:
     assert table(report, "Seed by seed").notes == ("One seed: how far seeds are apart is not known.",)
 
 
+def test_served__the_network_that_is_served_stands_beside_the_means(report_of: ReportOf) -> None:
+    report = report_of("ham10000_seg")
+    served, others = table(report, "The network that is served"), report["others"]
+    told = row(served, "Jaccard of the network that is served")["value (interval)"]
+    assert told == "{value:.3f} ({low:.3f} to {high:.3f})".format(**others["jaccard_served"])
+    assert others["jaccard_served"]["value"] != report["value"]
+    assert served.notes[0].startswith("Seed 3, chosen by its Jaccard on the validation split")
+    assert served.notes[1] == "Its mask does not touch the lesion on 0 of 60 (0 %) test images."
+
+
 def test_change__malignant_change_and_pixel_difference_stand_beside_the_network(report_of: ReportOf) -> None:
     report = report_of("sddi2")
     further = table(report, "Further figures")

@@ -8,18 +8,29 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from panderm import gate
 from panderm.catalog import Benchmark, benchmark
 from panderm.core.errors import InputError
+from panderm.core.files import read_json
+from panderm.core.tables import write_table
+from panderm.evaluation.criteria import judge_floor
+from panderm.evaluation.evidence import Evidence, answers_alike, read_predictions
 from panderm.evaluation.figures import Resampling, all_figures
+from panderm.evaluation.verdict import Outcome
+from panderm.imaging.masks import squeezed
+from panderm.imaging.preprocessing import Preprocessing
+from panderm.models.mask_model import load_mask_model
+from panderm.models.task_model import load_model_card
 from panderm.tasks import segmentation
-from panderm.tasks.kinds import Given
+from panderm.tasks.kinds import Given, of_served
 from panderm.training.place import ALONE
-from panderm.training.segmentation import SegmentationFit, Settings, subset, train
+from panderm.training.segmentation import SegmentationFit, Settings, subset, train, weights_name
 from panderm.training.segmentation_recipe import SegmentationRecipe
 
 TASK = benchmark("ham10000").model_copy(
     update={"key": "seg", "kind": "segmentation", "classes": ("background", "lesion"), "metric": "jaccard"}
 )
+SPEC = Preprocessing(size=32, resize=36)  # of make_given
 RECIPE = SegmentationRecipe(
     epochs=12, batch=6, learning_rate=2e-3, channels=16, seeds=2, jitter=0.1, rotation=20, drop_path=0.0
 )
@@ -63,8 +74,17 @@ def test_fit__finds_discs_in_a_process_of_its_own_and_is_judged_with_an_interval
     record = finetune.run(config, TASK, given.split, given.data, given.encoder, given.features, out, on_line=[].append)
     assert {"network.safetensors", "network_1.safetensors", "model.json", "curves.png"} <= {p.name for p in out.iterdir()}
     assert record.values["train_images"] == 24
+    card, scores = load_model_card(out), [seed["score"] for seed in record.values["seeds"]]
+    assert card.config["validation_jaccard"] == scores
+    assert card.config["served_seed"] == record.values["served_seed"] == int(np.argmax(scores))
+    assert card.weights == weights_name(card.config["served_seed"])
+    assert card.preprocessing == squeezed(SPEC), "masks are squeezed, and the card says so"
     judged = evaluate.Config(min_groups=5)
     report = evaluate.run(judged, TASK, given.split, given.data, given.encoder, out, given.features, None, evaluation).values
+    whole = read_json(evaluation / "report.json")
+    served = whole["others"]["jaccard_served"]
+    assert served["value"] == pytest.approx(whole["seeds"]["jaccard"]["by_seed"][card.config["served_seed"]], abs=1e-5)
+    assert served["low"] < served["value"] < served["high"]
     assert report["value"] > 0.5, "bright discs on a dark ground were not found"
     assert report["low"] < report["value"] < report["high"]
     assert {"masks.png", "overlap.png"} <= {path.name for path in evaluation.iterdir()}
@@ -126,6 +146,9 @@ def test_figures__primary_is_the_mean_jaccard_and_details_give_each_seed() -> No
             "group": [f"g{n}" for n in range(20)],
             "dice": np.float32(0.8),
             "jaccard": np.linspace(0.5, 0.9, 20, dtype=np.float32),
+            "dice_served": np.float32(0.9),
+            "jaccard_served": np.linspace(0.0, 1.0, 20, dtype=np.float32),
+            "served_seed": 1,
             "dice_by_seed": [np.float32([0.7, 0.9])] * 20,
             "jaccard_by_seed": [np.float32([0.6, 0.8])] * 20,
             **dict.fromkeys(("age", "sex", "site", "skin_type")),
@@ -133,10 +156,72 @@ def test_figures__primary_is_the_mean_jaccard_and_details_give_each_seed() -> No
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("panderm.evaluation.figures.kind_of", lambda _: segmentation)
-        first, second = all_figures(TASK, frame, Resampling(replicates=200))
-    assert (first.metric, second.metric) == ("jaccard", "dice")
+        first, *others = all_figures(TASK, frame.assign(sex=["female", "male"] * 10), Resampling(replicates=200, min_groups=5))
+    assert [figure.metric for figure in others[:3]] == ["dice", "jaccard_served", "dice_served"]
+    assert {figure.metric for figure in others[3:]} == {"jaccard", "jaccard_served"}, "subgroups tell both"
+    assert first.metric == "jaccard"
+    assert others[1].value == pytest.approx(0.5, abs=1e-6)
     assert first.value == pytest.approx(0.7, abs=1e-6)
     assert first.low < 0.7 < first.high
     seeds = segmentation.details(TASK, frame)["seeds"]["jaccard"]
     assert seeds["by_seed"] == [0.6, 0.8]
     assert seeds["standard_error"] == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.fixture
+def laid(given: Given, tmp_path: Path, lay_masks: Callable[..., Path]) -> Callable[[int], Path]:
+    return lambda served: lay_masks(TASK, given.rows, given.data, given.encoder, tmp_path / "model", served)
+
+
+Laid = Callable[[int], Path]
+
+
+@pytest.mark.parametrize("served", [0, 1])
+def test_predict__tells_the_served_network_beside_the_mean(given: Given, laid: Laid, served: int) -> None:
+    frame = segmentation.predict(given, laid(served))
+    by_seed = np.stack(frame["jaccard_by_seed"].to_list())
+    assert by_seed.shape == (10, 2)
+    assert (by_seed[:, 0] != by_seed[:, 1]).any()
+    np.testing.assert_array_equal(frame["jaccard_served"], by_seed[:, served])
+    np.testing.assert_allclose(frame["jaccard"], by_seed.mean(axis=1), atol=1e-6)
+    alone = segmentation.served(frame)
+    np.testing.assert_array_equal(alone["jaccard"], by_seed[:, served])
+    told = segmentation.details(TASK, frame)["served"]
+    assert told == {"seed": served, "missed": int((by_seed[:, served] == 0).sum())}
+
+
+def test_answers__of_the_served_network_are_what_it_was_judged_by(given: Given, laid: Laid, tmp_path: Path) -> None:
+    model = laid(1)
+    ours, served = segmentation.predict(given, model), load_mask_model(model)
+    theirs = segmentation.answers(given, served.card.preprocessing, served.probabilities)
+    for column in ("image_id", "dice_served", "jaccard_served"):
+        assert list(theirs[column]) == list(ours[column])
+    assert list(theirs["jaccard"]) == list(theirs["jaccard_served"])
+    assert answers_alike(TASK, segmentation.served(ours), segmentation.served(theirs)), "a model against itself"
+    write_table(tmp_path / "theirs.parquet", theirs, segmentation.schema(TASK))
+    assert read_predictions(tmp_path / "theirs.parquet", TASK)["served_seed"].isna().all()
+
+
+def test_predict__weights_of_another_fit_are_named(given: Given, laid: Laid) -> None:
+    model = laid(1)
+    (model / "network.safetensors").write_bytes((model / "network_1.safetensors").read_bytes())
+    with pytest.raises(
+        InputError, match=r"network.safetensors is missing or not the file model.json describes; run `panderm fi"
+    ):
+        segmentation.predict(given, model)
+
+
+def test_gate__judges_the_network_that_is_served_and_not_the_mean() -> None:
+    frame = pd.DataFrame({"group": [f"g{n}" for n in range(60)], "jaccard": 0.9, "dice": 0.9})
+    frame["jaccard_served"] = frame["dice_served"] = np.linspace(0.5, 0.6, 60)
+    judged = of_served(TASK, frame)
+    floor = judge_floor(Evidence(TASK, TASK.classes, judged, None, None, {}), gate.Config().thresholds(TASK))
+    assert floor.outcome is Outcome.FAIL
+    assert floor.reason.startswith("jaccard of the network that is served is 0.550 (")
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"), [([0.7, 0.8, 0.75], 1), ([0.8, 0.7, 0.8], 0), ([None, None], 0), ([None, 0.0], 1), ([0.5], 0)]
+)
+def test_best_seed__by_validation_and_of_equals_the_first(scores: list[float | None], best: int) -> None:
+    assert segmentation.best_seed(scores) == best

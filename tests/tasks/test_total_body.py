@@ -191,7 +191,7 @@ def test_prepare__a_screening_of_which_no_lesion_says_whether_it_is_malignant_is
 def test_exported__the_risk_head_is_served_and_the_screening_is_not() -> None:
     assert {task.key: exported(task) for task in (RISK, SCREENING)} == {"tbp_risk": True, "tbp_screening": False}
     assert exported(benchmark("ham10000"))
-    assert not exported(benchmark("isic2018_seg"))
+    assert not exported(benchmark("cptac_cm"))
 
 
 def test_recipe__the_risk_head_is_fine_tuned_unless_asked_otherwise() -> None:
