@@ -1,4 +1,4 @@
-"""A small client: the bytes of an image in, class probabilities with labels and the answering version out."""
+"""A small client: the bytes of an image in, class probabilities with labels, or a mask, and the answering version out."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from panderm.core.errors import InputError, PanDermError, ServerError, one_of
-from panderm.serving.model_configs import IMAGE_BYTES, PROBABILITIES
+from panderm.serving.model_configs import IMAGE_BYTES, MASK, PROBABILITIES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from panderm.imaging.masks import Mask
 
 Protocol = Literal["grpc", "http"]
 DEFAULT_URLS: dict[Protocol, str] = {"grpc": "127.0.0.1:8001", "http": "127.0.0.1:8000"}
@@ -48,6 +54,44 @@ class Prediction:
         """Return the answer as JSON values."""
         pairs = dict(zip(self.labels, self.probabilities, strict=True))
         return {"task": self.task, "version": self.version, "label": self.top[0], "probabilities": pairs}
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A server's mask for one image.
+
+    Attributes:
+        task: the task that was asked.
+        version: the release that answered.
+        label: what the mask marks.
+        probabilities: that a pixel is of it, (S, S), 0..1; the network's square over the whole picture, squeezed.
+        width: of the picture as it is looked at, upright, pixels.
+        height: likewise.
+    """
+
+    task: str
+    version: int
+    label: str
+    probabilities: NDArray[np.float32]
+    width: int
+    height: int
+
+    @cached_property
+    def mask(self) -> Mask:
+        """The mask (height, width): as it was judged, each pixel by the nearest of the network's square."""
+        from panderm.imaging.masks import marked, unsqueezed
+
+        return unsqueezed(marked(self.probabilities), self.width, self.height)
+
+    @property
+    def share(self) -> float:
+        """How much of the picture is marked, 0..1."""
+        return float(self.mask.mean())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON values, without the mask."""
+        size = {"width": self.width, "height": self.height}
+        return {"task": self.task, "version": self.version, "label": self.label, "share": self.share, **size}
 
 
 class Client:
@@ -108,8 +152,30 @@ class Client:
         parameters = config.get("config", config).get("parameters", {})
         return {key: value["string_value"] for key, value in parameters.items()}
 
-    def predict(self, task: str, image: bytes | Path, version: int | None = None) -> Prediction:
-        """Ask a task about one image.
+    def predict(self, task: str, image: bytes | str | Path, version: int | None = None) -> Prediction:
+        """Ask a classifier about one image; as :meth:`ask`.
+
+        Raises:
+            InputError: also if the task answers a mask.
+        """
+        answer = self.ask(task, image, version)
+        if isinstance(answer, Segmentation):
+            raise InputError(f"{task!r} answers a mask and no class probabilities; ask it with `segment`")
+        return answer
+
+    def segment(self, task: str, image: bytes | str | Path, version: int | None = None) -> Segmentation:
+        """Ask a segmentation about one image; as :meth:`ask`.
+
+        Raises:
+            InputError: also if the task answers class probabilities.
+        """
+        answer = self.ask(task, image, version)
+        if isinstance(answer, Prediction):
+            raise InputError(f"{task!r} answers class probabilities and no mask; ask it with `predict`")
+        return answer
+
+    def ask(self, task: str, image: bytes | str | Path, version: int | None = None) -> Prediction | Segmentation:
+        """Ask a task about one image, whatever it answers.
 
         Args:
             task: benchmark key, the model's name on the server.
@@ -128,8 +194,17 @@ class Client:
             answer = self._client.infer(task, [tensor], model_version=str(version or ""), **options)
         response = answer.get_response()
         answered = int(response["model_version"] if isinstance(response, dict) else response.model_version)
+        if (mask := answer.as_numpy(MASK)) is not None:
+            return self._segmentation(task, answered, data, mask[0])
         probabilities = tuple(float(p) for p in answer.as_numpy(PROBABILITIES).reshape(-1))
         return Prediction(task, answered, self._labels_of(task, answered, len(probabilities)), probabilities)
+
+    def _segmentation(self, task: str, version: int, data: bytes, probabilities: NDArray[np.float32]) -> Segmentation:
+        """Put a mask's probabilities beside the size of the picture, which the server has found to be one."""
+        from panderm.imaging.preprocessing import decode
+
+        background_and = self._labels_of(task, version, 2)
+        return Segmentation(task, version, background_and[1], probabilities, *decode(data).size)
 
     def _labels_of(self, task: str, version: int, count: int) -> tuple[str, ...]:
         """Labels belong to a version; they are asked for once, and only the answering version's are taken."""
@@ -180,10 +255,10 @@ class Client:
         return ServerError(f"{self.url} answered: {message}")
 
 
-def _read(image: bytes | Path) -> tuple[bytes, str]:
+def _read(image: bytes | str | Path) -> tuple[bytes, str]:
     if isinstance(image, bytes):
         return image, "image"
     try:
-        return image.read_bytes(), str(image)
+        return Path(image).read_bytes(), str(image)
     except OSError as error:
         raise InputError(f"cannot read {image} ({error.strerror}); name a JPEG or PNG file") from error

@@ -19,6 +19,7 @@ from panderm.cli.main import main
 from panderm.core.errors import ServerError
 from panderm.core.layout import Layout
 from panderm.serving import server
+from panderm.serving.client import Client, Prediction, Segmentation
 from panderm.serving.environment import find_environment
 
 MakeBundle = Callable[..., Path]
@@ -142,6 +143,98 @@ def test_serve_predict__the_whole_way(layout: Layout, panderm: Call, make_bundle
 
     assert "stopped the server" in panderm("serve", "--stop")[1]
     assert panderm("serve", "--status")[0] == 5
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, answer: Prediction | Segmentation) -> None:
+    """Let every image have this answer."""
+    monkeypatch.setattr(Client, "ask", lambda *_: answer)
+
+
+LESION = Segmentation("ham10000_seg", 1, "lesion", np.pad(np.ones((5, 5)), (2, 3)).astype(np.float32), 50, 50)
+
+
+@pytest.mark.usefixtures("layout")
+def test_predict__writes_masks_of_the_pictures_size(
+    panderm: Call, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked(monkeypatch, LESION)
+    code, out, err = panderm("predict", str(image), "--task", "ham10000_seg")
+    assert (code, err) == (0, "")
+    assert (
+        out == f"{image}: lesion on 25.0% of the picture  (ham10000_seg version 1)\n  mask             masks/lesion_mask.png\n"
+    )
+    mask = np.asarray(Image.open(tmp_path / "masks" / "lesion_mask.png"))
+    assert (mask.shape, set(np.unique(mask))) == ((50, 50), {0, 255})
+
+    code, out, _ = panderm("predict", str(image), "--task", "ham10000_seg", "--out", "else", "--overlay", "--json")
+    told = json.loads(out)
+    assert (told["share"], told["mask"], told["overlay"]) == (0.25, "else/lesion_mask.png", "else/lesion_overlay.png")
+    drawn = np.asarray(Image.open(tmp_path / "else" / "lesion_overlay.png")) != np.asarray(Image.open(image))
+    assert drawn.any()
+    assert not drawn[mask == 0].any(), "the outline is drawn inside the mask"
+
+
+@pytest.mark.usefixtures("layout")
+def test_predict__an_empty_mask_is_said_and_written(
+    panderm: Call, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(monkeypatch, Segmentation("ham10000_seg", 1, "lesion", np.zeros((8, 8), dtype=np.float32), 50, 50))
+    code, out, _ = panderm("predict", str(image), "--task", "ham10000_seg", "--out", str(tmp_path))
+    assert (code, out.splitlines()[0]) == (0, f"{image}: no lesion found  (ham10000_seg version 1)")
+    assert not np.asarray(Image.open(tmp_path / "lesion_mask.png")).any()
+
+
+@pytest.mark.usefixtures("layout")
+def test_predict__options_of_masks_are_refused_for_a_classifier(
+    panderm: Call, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(monkeypatch, Prediction("ham10000", 1, ("mel", "nv"), (0.5, 0.5)))
+    code, out, err = panderm("predict", str(image), "--task", "ham10000", "--overlay")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "'ham10000' answers class probabilities and no mask; leave --out and --overlay away" in err
+
+
+@pytest.mark.usefixtures("layout")
+def test_predict__two_masks_of_one_name_are_refused_before_one_is_written(
+    panderm: Call, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(monkeypatch, LESION)
+    code, _, err = panderm(
+        "predict", str(image), str(tmp_path / "other" / "lesion.jpg"), "--task", "ham10000_seg", "--out", str(tmp_path)
+    )
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "would have one name" in err
+    assert not (tmp_path / "lesion_mask.png").exists()
+
+
+@pytest.mark.triton
+@pytest.mark.slow
+@pytest.mark.usefixtures("triton_is_set_up")
+def test_serve_predict__a_mask_the_whole_way(layout: Layout, panderm: Call, make_bundle: MakeBundle, image: Path) -> None:
+    make_bundle("ham10000_seg", seed=20, mask=True, folder=layout.bundle("ham10000_seg"))
+    make_bundle("ham10000", folder=layout.bundle("ham10000"))
+    assert panderm("release", "ham10000_seg")[0] == 0
+    assert panderm("release", "ham10000")[0] == 0
+    code, out, err = panderm("serve", "--detach")
+    assert code == 0, err
+    assert "ham10000_seg: version 1" in out
+    words = ("--task", "ham10000_seg", "--out", str(layout.root / "masks"))
+    for protocol in ("grpc", "http"):
+        code, out, err = panderm("predict", str(image), *words, "--overlay", "--json", "--protocol", protocol)
+        assert code == 0, err
+        told = json.loads(out)
+        assert (told["version"], told["label"], told["width"], told["height"]) == (1, "lesion", 50, 50)
+        mask = np.asarray(Image.open(told["mask"]))
+        assert (mask > 0).mean() == pytest.approx(told["share"])
+        assert Image.open(told["overlay"]).size == (50, 50)
+    assert "(ham10000 version 1)" in panderm("predict", str(image), "--task", "ham10000")[1]
+
+    make_bundle("ham10000_seg", seed=25, mask=True, against=layout.triton_repo, folder=layout.artifacts / "second")
+    assert panderm("release", "ham10000_seg", "--bundle", str(layout.artifacts / "second"))[0] == 0
+    assert "version 2)" in panderm("predict", str(image), *words)[1]
+    assert panderm("rollback", "ham10000_seg")[0] == 0
+    assert "version 1)" in panderm("predict", str(image), *words)[1]
 
 
 @pytest.mark.triton

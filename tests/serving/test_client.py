@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from panderm.core.errors import InputError, ServerError
-from panderm.serving.client import Client, Prediction, Protocol
+from panderm.serving.client import Client, Prediction, Protocol, Segmentation
 from panderm.serving.server import free_ports
 
 
@@ -22,6 +23,8 @@ def test_client__without_a_server_says_how_to_start_one(protocol: Protocol) -> N
 def test_client__missing_file_is_named(tmp_path: Path) -> None:
     with Client() as client, pytest.raises(InputError, match=r"cannot read .*gone.jpg \(No such file or directory\)"):
         client.predict("ham10000", tmp_path / "gone.jpg")
+    with Client() as client, pytest.raises(InputError, match=r"cannot read .*gone.jpg"):
+        client.segment("ham10000_seg", str(tmp_path / "gone.jpg"))
 
 
 def test_client__unknown_protocol_is_refused() -> None:
@@ -33,3 +36,32 @@ def test_prediction__top_is_the_most_probable() -> None:
     answer = Prediction("ham10000", 3, ("bcc", "mel", "nv"), (0.2, 0.5, 0.3))
     assert answer.top == ("mel", 0.5)
     assert answer.as_dict()["probabilities"] == {"bcc": 0.2, "mel": 0.5, "nv": 0.3}
+
+
+def mask_of(probabilities: np.ndarray) -> Segmentation:
+    return Segmentation("ham10000_seg", 2, "lesion", probabilities.astype(np.float32), 40, 20)
+
+
+def test_segmentation__its_mask_is_the_judged_one_over_the_whole_picture() -> None:
+    probabilities = np.full((8, 8), 0.2)
+    probabilities[2:6, 2:6], probabilities[4, 4], probabilities[0, 7] = 0.9, 0.1, 0.9  # a hole, and a second piece
+    answer = mask_of(probabilities)
+    expected = np.zeros((20, 40), dtype=bool)
+    expected[5:15, 10:30] = True
+    np.testing.assert_array_equal(answer.mask, expected)
+    assert answer.share == 0.25
+    whole = {"task": "ham10000_seg", "version": 2, "label": "lesion", "share": 0.25, "width": 40, "height": 20}
+    assert answer.as_dict() == whole
+    assert mask_of(np.full((8, 8), 0.5)).share == 0.0
+
+
+def test_client__asked_for_the_wrong_thing_says_what_to_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"ham10000": Prediction("ham10000", 1, ("mel", "nv"), (0.5, 0.5)), "ham10000_seg": mask_of(np.zeros((8, 8)))}
+    monkeypatch.setattr(Client, "ask", lambda _, task, *__: answers[task])
+    with Client() as client:
+        assert client.predict("ham10000", b"") is answers["ham10000"]
+        assert client.segment("ham10000_seg", b"") is answers["ham10000_seg"]
+        with pytest.raises(InputError, match="'ham10000_seg' answers a mask and no class probabilities; ask it with `segment`"):
+            client.predict("ham10000_seg", b"")
+        with pytest.raises(InputError, match="'ham10000' answers class probabilities and no mask; ask it with `predict`"):
+            client.segment("ham10000", b"")

@@ -14,7 +14,8 @@ import pytest
 from panderm import release
 from panderm.catalog import benchmark
 from panderm.core.errors import InputError, Refused, ServerError
-from panderm.imaging.preprocessing import Preprocessing, UndecodableImage, prepare_bytes
+from panderm.imaging.masks import marked, unsqueezed
+from panderm.imaging.preprocessing import Preprocessing, UndecodableImage, decode, prepare_bytes
 from panderm.serving import bundle as bundles
 from panderm.serving import model_configs
 from panderm.serving import repository as repo
@@ -55,6 +56,51 @@ def test_answer__is_the_librarys(
         assert answer.top[0] == answer.labels[int(expected.argmax())]
         np.testing.assert_allclose(answer.probabilities, expected, atol=1e-4, err_msg=f"{kind} by {protocol}")
         assert sum(answer.probabilities) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_answer__of_a_segmentation_is_the_librarys_mask_over_the_upright_picture(
+    triton: RunningServer, repository: Path, make_bundle: MakeBundle, image_file: ImageFile, protocol: Protocol
+) -> None:
+    bundle = make_bundle("ham10000_seg", seed=20, mask=True, against=repository)
+    version = do_release(bundle, repository, "ham10000_seg")
+    library = BundleRunner(bundle, threads=1)
+    with Client(triton.grpc_url if protocol == "grpc" else triton.http_url, protocol) as client:
+        for kind in ("oriented_jpeg", "rgba_png", "grey_jpeg"):
+            data = image_file(kind)
+            expected, picture = library.predict(data), decode(data)
+            answer = client.segment("ham10000_seg", data)
+            assert (answer.version, answer.label) == (version, "lesion")
+            np.testing.assert_allclose(answer.probabilities, expected, atol=1e-5, err_msg=f"{kind} by {protocol}")
+            np.testing.assert_array_equal(answer.mask, unsqueezed(marked(expected), *picture.size))
+            assert answer.mask.shape == (picture.height, picture.width) == ((44, 60) if kind == "oriented_jpeg" else (60, 44))
+            assert 0 < answer.share < 1
+        with pytest.raises(InputError, match="'ham10000_seg' answers a mask and no class probabilities"):
+            client.predict("ham10000_seg", image_file("rgba_png"))
+        do_release(make_bundle(seed=21, against=repository), repository)
+        with pytest.raises(InputError, match="'ham10000' answers class probabilities and no mask"):
+            client.segment("ham10000", image_file("rgba_png"))
+
+
+def test_answer__of_a_segmentation_comes_for_many_at_once(
+    triton: RunningServer, repository: Path, make_bundle: MakeBundle, image_file: ImageFile
+) -> None:
+    bundle = make_bundle("isic2018_seg", seed=22, mask=True, against=repository)
+    do_release(bundle, repository, "isic2018_seg")
+    data, library, answers = image_file("grey_jpeg"), BundleRunner(bundle, threads=1), []
+
+    def ask() -> None:
+        with Client(triton.grpc_url) as client:
+            answers.extend(client.segment("isic2018_seg", data).probabilities for _ in range(5))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 20
+    for answer in answers:
+        np.testing.assert_allclose(answer, library.predict(data), atol=1e-5)
 
 
 def test_answer__classification_extension_gives_labels(
@@ -154,7 +200,8 @@ def test_release_and_rollback__change_what_serves_without_a_failed_request(
     old, new = expected
     assert failures == []
     assert {version for version, _ in seen} == {old, new}
-    assert seen[-1][0] == old
+    with Client(triton.grpc_url) as client:
+        assert client.predict("pad_ufes", data).version == old
     for version, probabilities in seen:
         np.testing.assert_allclose(probabilities, expected[version], atol=1e-4)
 
