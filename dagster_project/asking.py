@@ -16,13 +16,13 @@ def ask_triton(layout: Layout, on_line: Callable[[str], None]) -> list[dict[str,
     """Ask about one test image of each released task and return one row a task.
 
     The workspace's running server is asked; if there is none, one is started on loopback and stopped afterwards. The
-    first task's answer is kept for the report.
+    first classifier's answer is kept for the report.
 
     Raises:
         InputError: nothing is released.
         ServerError: the server did not come up, or does not serve a released task.
     """
-    from panderm.serving.client import Client
+    from panderm.serving.client import Client, Prediction
     from panderm.serving.repository import served_tasks
 
     answer_file = layout.work / ANSWER
@@ -36,16 +36,13 @@ def ask_triton(layout: Layout, on_line: Callable[[str], None]) -> list[dict[str,
     with _server(layout, on_line) as url, Client(url) as client:
         for task in tasks:
             image, label = _test_image(layout, task)
-            prediction = client.predict(task, image)
-            best, probability = prediction.top
-            on_line(f"{task} version {prediction.version} answers {best} ({probability:.3f}); the label is {label}")
-            rows.append(
-                {"task": task, "version": prediction.version, "answer": best, "probability": probability, "label": label}
-            )
-            if task == tasks[0]:
-                answer = {"task": task, "version": prediction.version, "image": str(image), "protocol": client.protocol}
-                shown = {"labels": prediction.labels, "probabilities": prediction.probabilities, "label": label}
-                write_json(answer_file, answer | shown)
+            answer = client.ask(task, image)
+            on_line(f"{task} version {answer.version} answers {answer.in_words}; the label is {label}")
+            rows.append({"task": task, "version": answer.version, "answer": answer.in_words, "label": label})
+            if isinstance(answer, Prediction) and not answer_file.exists():
+                asked = {"task": task, "version": answer.version, "image": str(image), "protocol": client.protocol}
+                shown = {"labels": answer.labels, "probabilities": answer.probabilities, "label": label}
+                write_json(answer_file, asked | shown)
     return rows
 
 

@@ -60,26 +60,20 @@ def command(
             if isinstance(answer, Prediction):
                 if out is not None or overlay:
                     raise InputError(f"{task!r} answers class probabilities and no mask; leave --out and --overlay away")
-                files, lines = {}, _classes(answer)
+                files, lines = {}, _ranked(answer)
             else:
                 files = _write(answer, image, images, out or MASKS, overlay=overlay)
-                lines = _mask(answer, files)
+                lines = [f"  {name:<16} {path}" for name, path in files.items()]
             if as_json:
                 click.echo(json.dumps({"image": str(image), **answer.as_dict(), **files}))
             else:
-                click.echo(f"{image}: " + "\n".join(lines))
+                first = f"{image}: {answer.in_words}  ({answer.task} version {answer.version})"
+                click.echo("\n".join([first, *lines]))
 
 
-def _classes(answer: Prediction) -> list[str]:
-    label, probability = answer.top
+def _ranked(answer: Prediction) -> list[str]:
     ranked = sorted(zip(answer.labels, answer.probabilities, strict=True), key=lambda pair: -pair[1])
-    first = f"{label} {probability:.4f}  ({answer.task} version {answer.version})"
-    return [first, *(f"  {name:<16} {value:.4f}" for name, value in ranked)]
-
-
-def _mask(answer: Segmentation, files: dict[str, str]) -> list[str]:
-    what = f"{answer.label} on {answer.share:.1%} of the picture" if answer.mask.any() else f"no {answer.label} found"
-    return [f"{what}  ({answer.task} version {answer.version})", *(f"  {name:<16} {path}" for name, path in files.items())]
+    return [f"  {name:<16} {value:.4f}" for name, value in ranked]
 
 
 def _write(answer: Segmentation, image: Path, images: tuple[Path, ...], out: Path, *, overlay: bool) -> dict[str, str]:

@@ -50,6 +50,12 @@ class Prediction:
         best = int(np.argmax(self.probabilities))
         return self.labels[best], self.probabilities[best]
 
+    @property
+    def in_words(self) -> str:
+        """The answer in a line: the most probable label and its probability."""
+        label, probability = self.top
+        return f"{label} {probability:.4f}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as JSON values."""
         pairs = dict(zip(self.labels, self.probabilities, strict=True))
@@ -87,6 +93,11 @@ class Segmentation:
     def share(self) -> float:
         """How much of the picture is marked, 0..1."""
         return float(self.mask.mean())
+
+    @property
+    def in_words(self) -> str:
+        """The answer in a line: how much of the picture is marked, or that nothing was found."""
+        return f"{self.label} on {self.share:.1%} of the picture" if self.mask.any() else f"no {self.label} found"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as JSON values, without the mask."""

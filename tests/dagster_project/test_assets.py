@@ -124,6 +124,15 @@ def test_one_task__only_a_pass_reaches_the_repository(execute: Execute, stages: 
     assert check.metadata["criteria"].records[0].data["needed"] == "0.5"
 
 
+def test_one_task__a_segmentation_is_released_and_slides_end_with_their_verdict(execute: Execute, stages: Any) -> None:
+    assert execute("one_task", "ham10000_seg").success
+    assert stages.calls[-2:] == ["export ham10000_seg", "release ham10000_seg"]
+    stages.calls.clear()
+    result = execute("one_task", "cptac_cm")
+    assert result.success
+    assert stages.calls[-1] == "gate cptac_cm"
+
+
 def test_serving_check__without_a_release_says_so(execute: Execute, stages: Any, said: Any) -> None:
     (sentence,) = said(execute("operations", None, "serving_check"))
     assert "nothing is released" in sentence
