@@ -140,7 +140,7 @@ def test_export__a_mask_goes_from_its_model_to_release_and_back_as_champion(plac
     np.testing.assert_allclose(ours["jaccard_served"], theirs["jaccard"], atol=1e-6)
     held = next(c for c in load_verdict(place.folder("verdict")).criteria if c.name == "champion")
     assert held.reason.startswith(
-        "Against version 1 on the same 18 images the jaccard of the network that is served differs by"
+        "Against version 1 on the same 18 images the Jaccard of the network that is served differs by"
     )
     assert held.seen == "+0.000 (+0.000 to +0.000)", "a model against itself"
 

@@ -17,6 +17,7 @@ from panderm.evaluation.bootstrap import Interval, cluster_bootstrap, paired_boo
 from panderm.evaluation.evidence import Evidence, answers_alike
 from panderm.evaluation.subgroups import subgroup
 from panderm.evaluation.verdict import Criterion, Outcome
+from panderm.evaluation.words import words
 from panderm.tasks.kinds import judged_classes
 
 
@@ -97,12 +98,12 @@ def judge_floor(evidence: Evidence, limits: Thresholds) -> Criterion:
             why = f" (answering blindly comes to {blind:.3f} on this split, and {limits.above_blind:g} more is asked)"
     interval = _bootstrap(evidence, limits)
     outcome = decide(interval, floor)
-    words = {
+    where = {
         Outcome.PASS: "all of it at or above",
         Outcome.FAIL: "all of it below",
         Outcome.INSUFFICIENT: "which does not settle whether it is above",
     }[outcome]
-    reason = f"{metric}{evidence.whose} is {_with_interval(interval)}, {words} the floor {floor:.3f}{why}."
+    reason = f"{_first(words(metric))}{evidence.whose} is {_with_interval(interval)}, {where} the floor {floor:.3f}{why}."
     return Criterion(
         name="floor", outcome=outcome, seen=_with_interval(interval), needed=f"lower end >= {floor:.3f}", reason=reason
     )
@@ -125,14 +126,14 @@ def judge_champion(evidence: Evidence, limits: Thresholds) -> Criterion:
         alike=answers_alike(evidence.task, evidence.predictions, theirs),
     )
     outcome = decide(difference, -limits.margin)
-    words = {
+    verdict = {
         Outcome.PASS: f"so it is not worse by more than the margin of {limits.margin:g}",
         Outcome.FAIL: f"so it is worse by more than the margin of {limits.margin:g}",
         Outcome.INSUFFICIENT: f"which does not settle whether it is worse by more than the margin of {limits.margin:g}",
     }[outcome]
     reason = (
         f"Against version {evidence.champion.version} on the same {len(theirs)} images the "
-        f"{evidence.task.metric}{evidence.whose} differs by {_with_interval(difference, sign=True)}, {words}."
+        f"{words(evidence.task.metric)}{evidence.whose} differs by {_with_interval(difference, sign=True)}, {verdict}."
     )
     return Criterion(name="champion", outcome=outcome, seen=_with_interval(difference, sign=True), needed=needed, reason=reason)
 
@@ -164,7 +165,7 @@ def judge_subgroups(evidence: Evidence, limits: Thresholds, column: str) -> Crit
         f"more than the {limits.max_gap:g} allowed" if failed else f"not shown to be more than the {limits.max_gap:g} allowed"
     )
     reason = (
-        f"By {column}, {evidence.task.metric}{evidence.whose} runs from {figures[worst]:.3f} ({worst}) to "
+        f"By {column}, {words(evidence.task.metric)}{evidence.whose} runs from {figures[worst]:.3f} ({worst}) to "
         f"{figures[best]:.3f} ({best}); of the gap of {gap:.3f}, {low:.3f} is beyond noise, {verdict}.{aside}"
     )
     seen = f"gap {gap:.3f}, beyond noise {low:.3f}"
@@ -210,6 +211,10 @@ def _bootstrap(evidence: Evidence, limits: Thresholds) -> Interval:
         seed=limits.seed,
         level=limits.level,
     )
+
+
+def _first(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _with_interval(interval: Interval, sign: bool = False) -> str:

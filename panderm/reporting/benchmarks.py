@@ -15,9 +15,10 @@ from panderm.catalog.terms import dataset_input
 from panderm.core.files import read_json, sha256_file
 from panderm.core.layout import Layout, benchmark_dataset
 from panderm.core.record import RECORD_NAME, Record
+from panderm.evaluation.words import words
 from panderm.reporting.details import own_figures
 from panderm.reporting.table import Table
-from panderm.reporting.words import NONE, with_interval, words, written
+from panderm.reporting.words import NONE, with_interval, written
 from panderm.tasks.kinds import counted
 
 NAME = "benchmarks.md"

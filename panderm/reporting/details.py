@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from panderm.catalog import Benchmark
 from panderm.evaluation.figures import SERVED
 from panderm.evaluation.kfold import Z
+from panderm.evaluation.words import words
 from panderm.reporting.screening_tables import screening_tables
 from panderm.reporting.survival_tables import survival_figures, survival_tables
 from panderm.reporting.table import Own, Report, Table, interval_cell
-from panderm.reporting.words import NONE, share, words, written
+from panderm.reporting.words import NONE, share, written
 
 _MOST_CLASSES = 12  # of a confusion table that fits the page's width; the picture shows more
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError)

@@ -1,38 +1,12 @@
-"""How the report writes names and numbers: ``auroc`` is AUROC, a figure stands with its interval, a count has no decimals."""
+"""How the report writes numbers: a figure stands with its interval, a count has no decimals."""
 
 from __future__ import annotations
 
 NONE = "–"
 """What stands where there is no figure."""
 
-_NAMES = {
-    "auroc_malignant_change": "AUROC for malignant change",
-    "auroc_one_vs_rest": "AUROC, each against the rest",
-    "auroc_ovo": "AUROC over pairs of classes",
-    "auroc_pixel_difference": "AUROC of the pixel difference alone, without a network",
-    "auroc_pooled": "AUROC, all folds together",
-    "dice_served": "Dice of the network that is served",
-    "jaccard_served": "Jaccard of the network that is served",
-    "kappa": "kappa, quadratic weights",
-    "risk_auroc": "AUROC of the risk head, high against low",
-    "trees_auroc": "AUROC of the extra trees, malignant against not",
-}
-_WORDS = {
-    "auroc": "AUROC",
-    "auc": "AUC",
-    "aupr": "AUPR",
-    "f1": "F1",
-    "brier": "Brier score",
-    "dice": "Dice",
-    "jaccard": "Jaccard",
-}
 _FORMATS = {"lesions_recommended": ",.0f", "hazard_ratio": ".2f", "points_": ".1f"}  # by what a name begins with
 _USUAL, _VAST = ".3f", 1e6  # from there on digits say nothing: a hazard ratio whose interval has no end
-
-
-def words(name: str) -> str:
-    """Return what a figure is called for people."""
-    return _NAMES.get(name) or " ".join(_WORDS.get(part, part) for part in name.split("_"))
 
 
 def written(name: str, value: float | None) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 from panderm import __version__
 from panderm.core.files import write_text
 from panderm.core.layout import Layout
+from panderm.evaluation.words import words
 from panderm.pipeline import STAGES
 from panderm.reporting.benchmarks import NAME, as_markdown, benchmark_rows, beside_table, data_words
 from panderm.reporting.gather import gather
 from panderm.reporting.pictures import thumbnail_uri
-from panderm.reporting.words import NONE, words, written
+from panderm.reporting.words import NONE, written
 
 
 def write_report(layout: Layout, answer: dict[str, Any] | None = None) -> Path:

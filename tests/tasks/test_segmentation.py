@@ -217,7 +217,7 @@ def test_gate__judges_the_network_that_is_served_and_not_the_mean() -> None:
     judged = of_served(TASK, frame)
     floor = judge_floor(Evidence(TASK, TASK.classes, judged, None, None, {}), gate.Config().thresholds(TASK))
     assert floor.outcome is Outcome.FAIL
-    assert floor.reason.startswith("jaccard of the network that is served is 0.550 (")
+    assert floor.reason.startswith("Jaccard of the network that is served is 0.550 (")
 
 
 @pytest.mark.parametrize(
