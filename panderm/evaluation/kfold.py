@@ -81,7 +81,9 @@ def figures_by_fold(predictions: pd.DataFrame, figure: Callable[[pd.DataFrame], 
         predictions: a predictions table with a column ``fold``.
         figure: the figure of the rows of one fold.
     """
-    return {int(fold): figure(part)(np.ones(len(part))) for fold, part in predictions.groupby("fold")}
+    number = predictions["fold"].to_numpy()
+    parts = {int(fold): predictions[number == fold] for fold in np.unique(number)}
+    return {fold: figure(part)(np.ones(len(part))) for fold, part in parts.items()}
 
 
 def told_by_fold(

@@ -46,5 +46,5 @@ def _said(rows: pd.DataFrame) -> pd.Series:
     return said.where(said.isin((0, 1)))
 
 
-def _seen(said: object) -> str:
+def _seen(said: str | float | None) -> str:
     return "does not say" if pd.isna(said) else f"says {said!r}"
