@@ -119,6 +119,7 @@ def test_export__a_mask_goes_from_its_model_to_release_and_back_as_champion(plac
         "Not for telling whether there is a lesion",
         "Image: upright, RGB, squeezed to 32 x 32 whatever its sides (bicubic, antialiased), mean",
         "It marks one piece without holes",
+        "no finer than 32 x 32 squares over the whole picture; the figures are of these, and lower at the picture's own size.",
         "| all | dice served |",
         "| sex=female | jaccard served |",
         "| its weights | `network_1.safetensors` |",

@@ -49,5 +49,5 @@ def limits(facts: CardFacts) -> Iterator[str]:
         yield f"On {missed} of {len(facts.test)} test images its mask does not touch the {what}."
     yield (
         f"It marks one piece without holes: of several in a picture the largest that was found. Its outline is no finer than "
-        f"{size} x {size} squares over the whole picture."
+        f"{size} x {size} squares over the whole picture; the figures are of these, and lower at the picture's own size."
     )
