@@ -187,7 +187,8 @@ def draw_differences(title: str, reference: str, columns: dict[str, str]) -> Dra
         for y, row in enumerate(gaps):
             for x, one in enumerate(row):
                 sure = one.low > 0 or one.high < 0
-                axes.text(x, y, f"{one.value:+.3f}{'*' if sure else ''}", ha="center", va="center", fontsize=8)
+                colour = "white" if abs(one.value) > 0.6 * most else "#222222"
+                axes.text(x, y, f"{one.value:+.3f}{'*' if sure else ''}", ha="center", va="center", color=colour, fontsize=8)
         axes.set_xticks(range(len(tasks)), [f"{task}\n{columns.get(task, '')}" for task in tasks], fontsize=8)
         axes.set_yticks(range(len(rows)), [one.name for one in rows], fontsize=8)
         axes.set_title(f"{title}: balanced accuracy to {reference}\n* the 95 % interval excludes 0", loc="left", fontsize=9)
