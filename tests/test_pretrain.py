@@ -335,15 +335,18 @@ def test_identity__a_repositorys_teacher_is_known_by_its_files(workspace: Path) 
 
 
 def test_identity__a_hub_repositorys_teacher_is_known_by_its_files(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda _repository, name: str(workspace / name))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(workspace / "hub"))
+    place, commit = workspace / "hub" / "models--org--name", "0" * 40
+    files = place / "snapshots" / commit
+    files.mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
     teacher = {"teacher": {"source": "hf-hub:org/name", "image_size": 32}}
     config = pretrain.Config.parse({"overrides": RECIPE | teacher})
-    (workspace / "open_clip_config.json").write_text("{}")
+    (files / "open_clip_config.json").write_text("{}")
     seen = []
     for content in (b"weights", b"weights of a later revision"):
-        (workspace / "open_clip_model.safetensors").write_bytes(content)
+        (files / "open_clip_model.safetensors").write_bytes(content)
         seen.append(pretrain._identity(config, workspace / "corpus")["recipe"]["teacher"])
     assert seen[0]["source"] == "hf-hub:org/name"
     assert seen[0] != seen[1]
