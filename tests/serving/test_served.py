@@ -185,15 +185,20 @@ def test_release_and_rollback__change_what_serves_without_a_failed_request(
                 failures.append(error)
         client.close()
 
+    def until_answered_by(version: int) -> None:
+        asked, patience = len(seen), time.monotonic() + 60
+        while version not in [answered for answered, _ in seen[asked:]] and time.monotonic() < patience:
+            time.sleep(0.05)
+
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
     second = make_bundle("pad_ufes", seed=2, against=repository)
-    time.sleep(0.3)
+    until_answered_by(next(iter(expected)))
     expected[do_release(second, repository, "pad_ufes")] = BundleRunner(second, threads=1).predict(data)
-    time.sleep(0.3)
+    until_answered_by(next(reversed(expected)))
     release.rollback(benchmark("pad_ufes"), repository)
-    time.sleep(0.3)
+    until_answered_by(next(iter(expected)))
     stop.set()
     for thread in threads:
         thread.join()
