@@ -334,6 +334,10 @@ def test_gate__missing_or_broken_inputs_are_one_sentence(bench: Callable[[Benchm
         broken.to_parquet(made.evaluation / "predictions.parquet")
         with pytest.raises(InputError, match=sentence):
             made.judge()
+    whole = (made.evaluation / "predictions.parquet").read_bytes()
+    (made.evaluation / "predictions.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="is not a readable parquet file"):
+        made.judge()
 
 
 def test_verdict__same_inputs_same_bytes_and_thresholds_of_a_task(bench: Callable[[Benchmark], Bench]) -> None:

@@ -163,19 +163,28 @@ def read_table(path: Path, schema: pa.Schema) -> pd.DataFrame:
     Raises:
         InputError: the file is missing, not parquet, or lacks a column.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is missing; run {written_by(path)} first")
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(
-            f"{path} is not a readable parquet file ({error}); remove it and run {written_by(path)} again"
-        ) from error
+    table = read_parquet(path)
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise InputError(f"{path} lacks column {missing[0]!r}; it was written by another version, run {written_by(path)} again")
     frame: pd.DataFrame = table.select(schema.names).to_pandas()
     return frame
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Return a parquet table with whatever columns it has.
+
+    Raises:
+        InputError: the file is missing or not parquet.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; run {written_by(path)} first")
+    try:
+        return pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{path} is not a readable parquet file ({error}); remove it and run {written_by(path)} again"
+        ) from error
 
 
 def empty(schema: pa.Schema) -> pd.DataFrame:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from panderm.catalog import Benchmark
 from panderm.core.errors import InputError, Refused
 from panderm.core.files import read_json, sha256_bytes, sha256_file
+from panderm.core.layout import written_by
 from panderm.core.record import RECORD_NAME, Record
+from panderm.core.tables import read_table
 from panderm.evaluation.bootstrap import Statistic
 from panderm.evaluation.verdict import Champion
 from panderm.imaging.preprocessing import Preprocessing
@@ -132,21 +133,17 @@ def read_predictions(path: Path, task: Benchmark) -> pd.DataFrame:
     """Return a predictions table, sorted by image_id.
 
     Raises:
-        InputError: the file is missing, lacks a column, has no row, repeats a case, a target is out of range or a score is
-            not finite.
+        InputError: the file is missing or damaged, lacks a column, has no row, repeats a case, a target is out of range or a
+            score is not finite.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is missing; run `panderm evaluate` first")
-    frame: pd.DataFrame = pq.read_table(path).to_pandas()
     schema = kind_of(task).schema(task)
-    if missing := [name for name in schema.names if name not in frame]:
-        raise InputError(f"{path} lacks column {missing[0]!r}; run `panderm evaluate` again")
+    frame, again = read_table(path, schema), f"run {written_by(path)} again"
     if frame.empty or frame["image_id"].duplicated().any():
-        raise InputError(f"{path} has {'no row' if frame.empty else 'an image twice'}; run `panderm evaluate` again")
+        raise InputError(f"{path} has {'no row' if frame.empty else 'an image twice'}; {again}")
     scores = _scores(schema)
     in_range = "target" not in frame or frame["target"].between(0, len(judged_classes(task)) - 1).all()
     if not in_range or not np.isfinite(frame[scores].to_numpy(dtype=np.float64)).all():
-        raise InputError(f"{path} has a target, probability or group that cannot be; run `panderm evaluate` again")
+        raise InputError(f"{path} has a target, probability or group that cannot be; {again}")
     return frame.sort_values("image_id", ignore_index=True)
 
 

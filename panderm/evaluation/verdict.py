@@ -8,6 +8,7 @@ from pathlib import Path
 from panderm.core.config import FrozenConfig
 from panderm.core.errors import Refused
 from panderm.core.files import read_json, write_json
+from panderm.core.layout import written_by
 
 VERDICT_NAME = "verdict.json"
 
@@ -104,7 +105,7 @@ def load_verdict(folder: Path) -> Verdict:
     verdict = Verdict.parse(read_json(path), where=str(path))
     if verdict.outcome is not overall(verdict.criteria):
         raise Refused(
-            f"{path} says {verdict.outcome} but its criteria come to {overall(verdict.criteria)}; run `panderm gate` again"
+            f"{path} says {verdict.outcome} but its criteria come to {overall(verdict.criteria)}; run {written_by(path)} again"
         )
     return verdict
 

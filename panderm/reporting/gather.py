@@ -12,7 +12,7 @@ from panderm.catalog import SOURCES, runnable_benchmarks
 from panderm.core.files import read_json
 from panderm.core.layout import Layout, benchmark_dataset
 from panderm.core.record import RECORD_NAME, Record
-from panderm.core.tables import MANIFEST, QUARANTINE, read_table
+from panderm.core.tables import MANIFEST, QUARANTINE, read_parquet, read_table
 from panderm.core.terms import Input, sentence
 from panderm.imaging.preprocessing import decode
 from panderm.imaging.shards import read_image_bytes
@@ -115,7 +115,7 @@ def _metric_rows(path: Path) -> list[dict[str, Any]]:
 
     if not path.is_file():
         return []
-    frame = pd.read_parquet(path)
+    frame = read_parquet(path).to_pandas()
     return [{str(k): (None if pd.isna(v) else v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
