@@ -112,12 +112,23 @@ def of_rare_sensitivity(truth: float) -> Callable[[np.random.Generator, int], Ca
     return draw
 
 
-def of_rare_auroc(truth: float) -> Callable[[np.random.Generator, int], Case]:
-    """Simulate an AUROC of normal scores with so many positives among 1,000 patients."""
+def of_rare_auroc(truth: float, spread: float = 1.0) -> Callable[[np.random.Generator, int], Case]:
+    """Simulate an AUROC of normal scores with so many positives among 1,000 patients, so much wider spread than the others."""
 
     def draw(rng: np.random.Generator, images: int) -> Case:
         target = np.arange(SPLIT) < images
-        score = rng.normal(size=SPLIT) + np.sqrt(2) * norm.ppf(truth) * target
+        score = rng.normal(size=SPLIT) * np.where(target, spread, 1) + np.hypot(1, spread) * norm.ppf(truth) * target
+        return Case(auroc_statistic(target, score), np.arange(SPLIT), truth)
+
+    return draw
+
+
+def of_rare_exponential(truth: float) -> Callable[[np.random.Generator, int], Case]:
+    """Simulate the same of exponential scores, whose positives have a long tail among the others."""
+
+    def draw(rng: np.random.Generator, images: int) -> Case:
+        target = np.arange(SPLIT) < images
+        score = rng.exponential(size=SPLIT) * np.where(target, truth / (1 - truth), 1)
         return Case(auroc_statistic(target, score), np.arange(SPLIT), truth)
 
     return draw
@@ -141,6 +152,8 @@ RARELY: dict[str, Callable[[np.random.Generator, int], Case]] = {
     "sensitivity 0.99": of_rare_sensitivity(0.99),
     "AUROC 0.95": of_rare_auroc(0.95),
     "AUROC 0.99": of_rare_auroc(0.99),
+    "AUROC 0.95, positives spread 1.5 times as wide": of_rare_auroc(0.95, 1.5),
+    "AUROC 0.95, exponential scores": of_rare_exponential(0.95),
 }
 
 
