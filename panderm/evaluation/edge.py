@@ -15,8 +15,8 @@ Ends = tuple[float, float]
 
 PRIOR_CASES = 10
 """How many cases of the rarer class the published spread counts for against that of the replicates; our choice. By simulation
-(set it, then benchmarks/statistics_check.py) 5 is too sure with 10 positives whose scores are spread wider than the others', and
-20 too wide for 17 patients with several images each; of 400 positives it is a fortieth."""
+(set it, then benchmarks/statistics_check.py) 5 is too sure with 10 positives whose scores are spread wider than the others',
+and 20 too wide for 17 patients with several images each; of 400 positives it is a fortieth."""
 
 
 class Pairs(NamedTuple):
