@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from panderm.catalog import BENCHMARKS, Benchmark
 from panderm.catalog.terms import dataset_input
+from panderm.core.errors import InputError
 from panderm.core.files import read_json, sha256_file
 from panderm.core.layout import Layout, benchmark_dataset
 from panderm.core.record import RECORD_NAME, Record
@@ -46,7 +47,7 @@ class Row(NamedTuple):
 
     Attributes:
         task: its row of the catalogue.
-        state: in words: ``no delivery``, why it has no figure yet, or ``judged``.
+        state: in words: ``no delivery``, why it has no figure (a damaged file too), or ``judged``.
         synthetic: whether the published images are a program's; None where nothing is published.
         report: evaluate's report; None unless judged.
         outcome: of the verdict, empty where there is none.
@@ -111,13 +112,19 @@ def beside_table(row: Row) -> Table | None:
 
 
 def benchmark_rows(layout: Layout) -> list[Row]:
-    """Return all 28 rows of a workspace, in the paper's order.
+    """Return all 28 rows of a workspace, in the paper's order; a row whose files are damaged says so in its state."""
+    try:
+        corpus = _record(layout.corpus)
+    except InputError:
+        corpus = None  # the page names it where it shows the corpus
+    return [_readable_row(layout, task, corpus) for task in BENCHMARKS]
 
-    Raises:
-        InputError: a report, record or verdict is damaged.
-    """
-    corpus = _record(layout.corpus)
-    return [_row(layout, task, corpus) for task in BENCHMARKS]
+
+def _readable_row(layout: Layout, task: Benchmark, corpus: Record | None) -> Row:
+    try:
+        return _row(layout, task, corpus)
+    except InputError as error:
+        return Row(task, str(error), None, None, "", "", task.licence)
 
 
 def _row(layout: Layout, task: Benchmark, corpus: Record | None) -> Row:

@@ -1,14 +1,19 @@
-"""What the report shows, read from the stages' folders; a stage that has not run is simply absent."""
+"""What the report shows, read from the stages' folders; a stage that has not run is simply absent.
+
+A damaged file costs what stands in it: it is named on the page, and all else is shown.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from panderm.catalog import SOURCES, runnable_benchmarks
+from panderm.catalog import SOURCES, Benchmark, runnable_benchmarks
+from panderm.core.errors import InputError
 from panderm.core.files import read_json
 from panderm.core.layout import Layout, benchmark_dataset
 from panderm.core.record import RECORD_NAME, Record
@@ -24,14 +29,33 @@ from panderm.tasks.kinds import counted
 THUMBNAILS = 4  # pictures a dataset; enough to recognise it, small enough for one page
 
 
+_T = TypeVar("_T")
+
+
+class _Reading:
+    """Reads, and keeps the sentence on whatever cannot be read."""
+
+    def __init__(self) -> None:
+        self.damaged: list[str] = []
+
+    def __call__(self, read: Callable[[], _T]) -> _T | None:
+        try:
+            return read()
+        except InputError as error:
+            self.damaged.append(str(error))
+            return None
+
+
 def gather(layout: Layout) -> dict[str, Any]:
-    """Return everything the template needs, as plain values."""
+    """Return everything the template needs, as plain values; ``damaged`` are the sentences on what could not be read."""
+    reading = _Reading()
     return {
-        "datasets": list(_datasets(layout)),
-        "corpus": _corpus(layout),
-        "pretraining": _pretraining(layout),
-        "tasks": list(_tasks(layout)),
-        "releases": list(_releases(layout)),
+        "datasets": list(_datasets(layout, reading)),
+        "corpus": reading(lambda: _corpus(layout)),
+        "pretraining": reading(lambda: _pretraining(layout)),
+        "tasks": list(_tasks(layout, reading)),
+        "releases": list(_releases(layout, reading)),
+        "damaged": reading.damaged,
     }
 
 
@@ -39,27 +63,33 @@ def _record(folder: Path) -> Record | None:
     return Record.load(folder) if (folder / RECORD_NAME).is_file() else None
 
 
-def _datasets(layout: Layout) -> Iterator[dict[str, Any]]:
+def _datasets(layout: Layout, reading: _Reading) -> Iterator[dict[str, Any]]:
     rows = [(row.key, row.source, ", ".join(row.modalities)) for row in SOURCES]
     rows += [(benchmark_dataset(row.key), f"benchmark: {row.task}", row.modality) for row in runnable_benchmarks()]
     for key, title, modality in rows:
-        published, staged = layout.published(key), layout.staging(key)
-        contract = _optional_json(staged / "contract.json") or _optional_json(published / "contract.json")
-        row = {"key": key, "title": title, "modality": modality, "published": (published / "manifest.parquet").is_file()}
-        row["contract"] = contract
-        if row["published"]:
-            manifest = read_table(published / "manifest.parquet", MANIFEST)
-            quarantine = read_table(published / "quarantine.parquet", QUARANTINE)
-            row |= {
-                "images": len(manifest),
-                "patients": int(manifest["patient_id"].nunique()),
-                "lesions": int(manifest["lesion_id"].nunique()),
-                "quarantined": len(quarantine),
-                "reasons": {str(k): int(v) for k, v in quarantine["reason"].value_counts().sort_index().items()},
-                "thumbnails": _thumbnails(published, manifest),
-            }
-        if row["published"] or contract:
-            yield row
+        facts = reading(partial(_dataset, layout, key, reading))
+        if facts is not None:
+            yield {"key": key, "title": title, "modality": modality, **facts}
+
+
+def _dataset(layout: Layout, key: str, reading: _Reading) -> dict[str, Any] | None:
+    """Return what is known of a dataset; None where nothing of it is published or judged."""
+    published, staged = layout.published(key), layout.staging(key)
+    contract = _optional_json(staged / "contract.json") or _optional_json(published / "contract.json")
+    if not (published / "manifest.parquet").is_file():
+        return {"published": False, "contract": contract} if contract else None
+    manifest = read_table(published / "manifest.parquet", MANIFEST)
+    quarantine = read_table(published / "quarantine.parquet", QUARANTINE)
+    return {
+        "published": True,
+        "contract": contract,
+        "images": len(manifest),
+        "patients": int(manifest["patient_id"].nunique()),
+        "lesions": int(manifest["lesion_id"].nunique()),
+        "quarantined": len(quarantine),
+        "reasons": {str(k): int(v) for k, v in quarantine["reason"].value_counts().sort_index().items()},
+        "thumbnails": reading(lambda: _thumbnails(published, manifest)) or [],
+    }
 
 
 def _thumbnails(root: Path, manifest: Any) -> list[str]:
@@ -85,22 +115,26 @@ def _pretraining(layout: Layout) -> dict[str, Any] | None:
     return {"record": record, "picture": png_uri(layout.pretrained / "curves.png")}
 
 
-def _tasks(layout: Layout) -> Iterator[dict[str, Any]]:
+def _tasks(layout: Layout, reading: _Reading) -> Iterator[dict[str, Any]]:
     for task in runnable_benchmarks():
-        evaluation = layout.evaluation(task.key)
-        report = _optional_json(evaluation / "report.json")
-        if report is None:
-            continue
-        yield {
-            "task": task,
-            "report": report,
-            "counted": counted(task),
-            "tables": detail_tables(task, report),
-            "verdict": (verdict := _optional_json(layout.verdict(task.key) / "verdict.json")),
-            "floor": _floor(verdict),
-            "rows": _metric_rows(evaluation / "metrics.parquet"),
-            "pictures": {path.stem: png_uri(path) for path in sorted(evaluation.glob("*.png"))},
-        }
+        report = reading(partial(_optional_json, layout.evaluation(task.key) / "report.json"))
+        if report is not None:
+            yield _task(layout, task, report, reading)
+
+
+def _task(layout: Layout, task: Benchmark, report: dict[str, Any], reading: _Reading) -> dict[str, Any]:
+    evaluation = layout.evaluation(task.key)
+    verdict = reading(lambda: _optional_json(layout.verdict(task.key) / "verdict.json"))
+    return {
+        "task": task,
+        "report": report,
+        "counted": counted(task),
+        "tables": detail_tables(task, report),
+        "verdict": verdict,
+        "floor": _floor(verdict),
+        "rows": reading(lambda: _metric_rows(evaluation / "metrics.parquet")) or [],
+        "pictures": {path.stem: png_uri(path) for path in sorted(evaluation.glob("*.png"))},
+    }
 
 
 def _floor(verdict: dict[str, Any] | None) -> float | None:
@@ -119,12 +153,13 @@ def _metric_rows(path: Path) -> list[dict[str, Any]]:
     return [{str(k): (None if pd.isna(v) else v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def _releases(layout: Layout) -> Iterator[dict[str, Any]]:
+def _releases(layout: Layout, reading: _Reading) -> Iterator[dict[str, Any]]:
     for task in runnable_benchmarks():
         records = sorted(layout.triton_repo.glob(f"{task.key}/*/release.json"), key=lambda path: int(path.parent.name))
-        if records:
+        versions = [reading(partial(_version, layout, path)) for path in records]
+        if any(versions):
             serving = _serving_version(layout.triton_repo / task.key / "config.pbtxt")
-            yield {"task": task.key, "versions": [_version(layout, path) for path in records], "serving": serving}
+            yield {"task": task.key, "versions": [version for version in versions if version], "serving": serving}
 
 
 def _version(layout: Layout, record: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def write_report(layout: Layout, answer: dict[str, Any] | None = None) -> Path:
             ``image`` (path of the file that was sent), ``protocol``; None leaves the section out.
 
     Raises:
-        InputError: a table of a stage is damaged, or the report cannot be written.
+        InputError: the report cannot be written.
     """
     import jinja2
 

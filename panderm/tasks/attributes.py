@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -35,14 +35,27 @@ def numbers(rows: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     Raises:
         InputError: an image's attributes are not JSON by name, or one of the values is no number.
     """
+    frame, wrong = readable_numbers(rows, names)
+    if wrong:
+        raise InputError(f"{next(iter(wrong.values()))}; mend the delivery")
+    return frame
+
+
+def readable_numbers(rows: pd.DataFrame, names: Iterable[str]) -> tuple[pd.DataFrame, dict[Hashable, str]]:
+    """Return :func:`attributes` as float64, null where a row has no number, and what rows with something else in its place say.
+
+    The sentences are by index of the row, one each.
+
+    Raises:
+        InputError: an image's attributes are not JSON by name.
+    """
     raw = attributes(rows, names)
     frame: pd.DataFrame = raw.apply(pd.to_numeric, errors="coerce").astype("float64")
-    wrong = (raw.notna() & frame.isna()).to_numpy()
-    if wrong.any():
-        row, column = (int(place[0]) for place in np.nonzero(wrong))
+    wrong: dict[Hashable, str] = {}
+    for row, column in zip(*np.nonzero((raw.notna() & frame.isna()).to_numpy()), strict=True):
         said = f"image {rows['image_id'].iloc[row]} has {raw.columns[column]} {raw.iloc[row, column]!r}"
-        raise InputError(f"{said}, but a number is needed; mend the delivery")
-    return frame
+        wrong.setdefault(raw.index[row], f"{said}, but a number is needed")
+    return frame, wrong
 
 
 def _parsed(image: str, text: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from panderm.catalog import Benchmark
 from panderm.core.errors import InputError
-from panderm.tasks.attributes import numbers
+from panderm.tasks.attributes import readable_numbers
 
 
 class Rule(NamedTuple):
@@ -41,6 +41,9 @@ RULES = (
 MISSING = "filter_value_missing"
 """Tiles without one of the values: nobody can say whether they pass, so they are left out and counted."""
 
+UNREADABLE = "filter_value_not_a_number"
+"""Tiles with something else in place of a value; left out and counted likewise."""
+
 
 def passing(task: Benchmark, rows: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
     """Return which rows pass every rule, and how many are left out by reason.
@@ -52,18 +55,19 @@ def passing(task: Benchmark, rows: pd.DataFrame) -> tuple[pd.Series, dict[str, i
     Raises:
         InputError: no row has one of the fields, or none passes.
     """
-    values = numbers(rows, [rule.field for rule in RULES])
+    values, wrong = readable_numbers(rows, [rule.field for rule in RULES])
     for name in values:
         if len(rows) and values[name].isna().all():
-            raise InputError(
-                f"{task.key}: none of its {len(rows)} tiles has {name}, which the filter needs; export it from the device"
-            )
+            example = next((f" ({said})" for said in wrong.values() if f" has {name} " in said), "")
+            lacking = f"{task.key}: none of its {len(rows)} tiles has {name}, which the filter needs{example}"
+            raise InputError(f"{lacking}; export it from the device")
     reason = pd.Series(MISSING, index=rows.index, dtype=object).where(values.isna().any(axis=1), None)
+    reason[rows.index.isin(list(wrong))] = UNREADABLE
     for rule in RULES:
         value = values[rule.field]
         broken = (value < rule.low) | (value > rule.high) | (rule.open & (value == rule.low))
         reason = reason.where(reason.notna() | ~broken, rule.reason)
-    left_out = {name: int((reason == name).sum()) for name in (MISSING, *(rule.reason for rule in RULES))}
+    left_out = {name: int((reason == name).sum()) for name in (MISSING, UNREADABLE, *(rule.reason for rule in RULES))}
     if reason.notna().all():
         told = ", ".join(f"{name} {count}" for name, count in left_out.items() if count)
         raise InputError(f"{task.key}: none of its {len(rows)} tiles passes the filter ({told}); check the export's units")

@@ -117,5 +117,34 @@ def test_write_report__shows_the_answer_ranked(layout: Layout, tmp_path: Path) -
     assert "80.0 %" in page
 
 
+@pytest.mark.parametrize(
+    ("damaged", "still"),
+    [
+        ("metrics.parquet", ("weighted F1 0.700", "0.600 is above")),
+        ("report.json", ("1 not an image", "loss first: 0.900", "serves")),
+        ("verdict.json", ("weighted F1 0.700", "1 not an image")),
+        ("manifest.parquet", ("weighted F1 0.700", "loss first: 0.900")),
+        ("quarantine.parquet", ("weighted F1 0.700", "loss first: 0.900")),
+        ("a.tar", ("1 not an image", "weighted F1 0.700")),
+        ("record.json", ("weighted F1 0.700", "1 not an image")),
+        ("release.json", ("weighted F1 0.700", "former")),
+    ],
+)
+def test_write_report__a_damaged_file_is_named_and_all_else_is_shown(
+    layout: Layout, damaged: str, still: tuple[str, ...]
+) -> None:
+    place = next(layout.root.rglob(damaged), layout.evaluation("ham10000") / damaged)
+    write_bytes(place, b"PAR1 and no more")
+    page = write_report(layout).read_text()
+    banner = page[page.index("Damaged files") : page.index('id="data"')]
+    assert damaged in banner
+    for fragment in still:
+        assert fragment in page, f"with a damaged {damaged} the report lacks {fragment!r}"
+
+
+def test_write_report__whole_files_are_not_called_damaged(layout: Layout) -> None:
+    assert "Damaged files" not in write_report(layout).read_text()
+
+
 def test_write_report__empty_workspace_says_so(tmp_path: Path) -> None:
     assert "Nothing is published yet" in write_report(Layout(tmp_path)).read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from panderm.catalog import benchmark
 from panderm.core.errors import InputError
-from panderm.tasks.tiles import MISSING, passing
+from panderm.tasks.tiles import MISSING, UNREADABLE, passing
 
 TASK = benchmark("tbp_risk")
 GOOD = {
@@ -39,12 +39,21 @@ def test_passing__limits_are_the_paper_s_and_each_tile_is_counted_once() -> None
     assert list(passes) == [True] + [False] * 7
     assert left_out == {
         MISSING: 1,
+        UNREADABLE: 0,
         "smaller_than_2_mm": 2,
         "contrast_below_4.5": 1,
         "beyond_the_body_by_over_0.25": 1,
         "lesion_confidence_below_50": 1,
         "nevus_confidence_not_above_80": 1,
     }
+
+
+def test_passing__a_word_for_a_number_costs_its_tile_and_is_counted() -> None:
+    passes, left_out = passing(TASK, rows({}, {"majorAxisMM": "unclear"}, {}))
+    assert list(passes) == [True, False, True]
+    assert {name: count for name, count in left_out.items() if count} == {UNREADABLE: 1}
+    with pytest.raises(InputError, match=r"of its 2 tiles has majorAxisMM.*\(image i0 has majorAxisMM '2,5', but a num"):
+        passing(TASK, rows({"majorAxisMM": "2,5"}, {"majorAxisMM": "3,1"}))
 
 
 def test_passing__a_field_that_no_tile_has_or_no_tile_that_passes_is_one_sentence() -> None:
