@@ -41,6 +41,7 @@ def options() -> tuple[Options, argparse.Namespace]:
     add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="[auto: a GPU if there is one]")
     add("--threads", type=int, default=0, help="of torch on a CPU [0: all cores]")
     add("--precision", nargs="+", default=[], choices=["auto", "fp32", "bf16", "fp16"], metavar="P", help=_PRECISION)
+    add("--student-precision", default="auto", choices=["auto", "fp32", "bf16"], help=_STUDENT)
     add("--drop-path", type=float, default=None, help="stochastic depth of encoder and regressor [the preset's]")
     add("--compile", action="store_true", help="run student and teacher through torch.compile")
     add("--checkpointing", action="store_true", help="keep only what enters each block, compute the rest twice")
@@ -57,6 +58,9 @@ def options() -> tuple[Options, argparse.Namespace]:
 
 
 _PRECISION = "of the teacher's products, an arm each: auto fp32 bf16 fp16 [on a CPU `auto fp32`, on a GPU `auto`]"
+
+
+_STUDENT = "of the student's products, in the arms called ours [auto: bf16 on a GPU, fp32 on a CPU]"
 
 
 def arms(found: argparse.Namespace, on_gpu: bool) -> list[Arm]:

@@ -23,7 +23,7 @@ from panderm.models.teacher import RANDOM, Teacher, TeacherConfig, build_teacher
 from panderm.models.teacher_tower import DTYPES, best_precision
 from panderm.training.data import Batch, Corpus, EpochBatches, PretrainingImages, loader, steps_per_epoch
 from panderm.training.flops import count_flops, shape_of
-from panderm.training.place import Place
+from panderm.training.place import Place, Precision
 from panderm.training.pretrain_worker import build_model, build_optimizer
 from panderm.training.recipe import Recipe, preset
 from panderm.training.step import Stepper
@@ -51,6 +51,7 @@ class Options(NamedTuple):
     drop_path: float | None
     compile: bool
     checkpointing: bool
+    student_precision: Precision
     corpus: Path | None
     data: Path | None
     workers: int
@@ -147,13 +148,19 @@ class Bench:
             *((each, cpu, wait) for _, cpu, wait in self.seen[-self.settings.steps :]),
         ]
 
+    def _student_type(self) -> torch.dtype:
+        if self.arm.kind == "naive":
+            return torch.float16 if self.device.type == "cuda" else torch.float32
+        half = Place(0, 1, self.device).half(self.recipe.optimisation.precision)
+        return torch.bfloat16 if half else torch.float32
+
     def report(self) -> dict[str, Any]:
         """Return the figures of the measured steps."""
         on_gpu, skip = self.device.type == "cuda", self.settings.warmup
         walls, cpus, waits = zip(*self.seen[skip:], strict=True)
         parts = {**self.clock.seconds(skip), "data": sum(waits)}
         whole = sum(parts.values())
-        student = ceiling(self.device, torch.bfloat16 if on_gpu and self.arm.kind == "ours" else _plain_type(on_gpu))
+        student = ceiling(self.device, self._student_type())
         teacher = ceiling(self.device, DTYPES[self.precision])  # type: ignore[index]
         flops = count_flops(self.recipe, self.shape)
         ideal = self.settings.batch * (3 * flops.student / student + flops.teacher / teacher)
@@ -182,14 +189,15 @@ def prepared(settings: Options) -> tuple[Recipe, Teacher]:
     """Return the recipe as the options change it, and a teacher with random weights on the CPU."""
     recipe = preset(settings.preset, {"optimisation": {"batch": settings.batch}})  # type: ignore[arg-type]
     source = (settings.teacher or recipe.teacher.source).partition("@")[0]
-    drop = settings.drop_path
+    drop, optimisation = settings.drop_path, {"batch": settings.batch, "precision": settings.student_precision}
     overrides: dict[str, Any] = {} if drop is None else {"drop_path": drop, "regressor": {"drop_path": drop}}
+    overrides |= {"optimisation": optimisation}
     if source == RANDOM:
-        changed = preset(settings.preset, {"optimisation": {"batch": settings.batch}, **overrides})  # type: ignore[arg-type]
+        changed = preset(settings.preset, overrides)  # type: ignore[arg-type]
         return changed, build_teacher(changed.teacher, changed.encoder.grid)
     size = fitting_size(TeacherConfig(source=source), recipe.encoder.grid)
-    overrides |= {"teacher": {"image_size": size}, "optimisation": {"batch": settings.batch}}
-    return preset(settings.preset, overrides), untrained_teacher(source, size, recipe.encoder.grid)  # type: ignore[arg-type]
+    teacher = untrained_teacher(source, size, recipe.encoder.grid)
+    return preset(settings.preset, overrides | {"teacher": {"image_size": size}}), teacher  # type: ignore[arg-type]
 
 
 def batches(recipe: Recipe, settings: Options) -> Iterator[Batch]:
@@ -238,10 +246,6 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> float:
             torch.cuda.synchronize()
         best = max(best, repeats * 2.0 * side**3 / (time.perf_counter() - began))
     return best
-
-
-def _plain_type(on_gpu: bool) -> torch.dtype:
-    return torch.float16 if on_gpu else torch.float32
 
 
 def serve(arm: Arm, settings: Options, line: Connection) -> None:

@@ -1,14 +1,18 @@
 """Linear maps that take the faster of two float32 routes on a CPU, forwards and backwards.
 
-torch multiplies float32 matrices with MKL and carries oneDNN too. Measured at the base preset's sizes, in TFLOP a CPU-second:
-on a Zen 4 with AVX-512 oneDNN is faster, 0.10 against 0.09; on an EPYC with AVX2 alone MKL is, 0.07 to 0.08 against 0.03 to
-0.07, as oneDNN is slow at transposed operands there, most at rows of 12 KiB, those of the MLPs' gradients. The same products
-in another order of summation: results differ in the last bits, and are the same from run to run.
+torch multiplies float32 matrices with MKL and carries oneDNN too. Measured at the base preset's sizes, in TFLOP a CPU-second
+(``benchmarks/linear_routes.py``): on a Zen 4 with AVX-512 oneDNN is faster, 0.10 against 0.09; on an EPYC with AVX2 alone MKL
+is, 0.07 to 0.08 against 0.03 to 0.07, and so it is on a Xeon with AVX-512, 0.09 to 0.14 against 0.05 to 0.13: oneDNN is slow
+at transposed operands there, most at rows of 12 KiB, those of the MLPs' gradients. The same products in another order of
+summation: results differ in the last bits, and are the same from run to run.
+
+Frozen weights are another matter: oneDNN stores them as it reads them, which pays on every CPU with AVX-512.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,12 +32,26 @@ def _found() -> Callable[..., Tensor] | None:
     return packet if callable(packet) else None
 
 
-def _pays() -> bool:
-    """Return whether oneDNN's products are the faster ones on this CPU."""
+def _wide() -> bool:
+    """Return whether this CPU has AVX-512, without which oneDNN's products are slow."""
     return "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
-_product = _found() if _pays() else None
+def _by_amd(information: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the CPU says it is AMD's, on which MKL's products are not the fastest; False where nothing says so."""
+    try:
+        return "AuthenticAMD" in information.read_text()
+    except OSError:
+        return False
+
+
+_frozen_product = _found() if _wide() else None
+_product = _frozen_product if _by_amd() else None
+
+
+def route_taken() -> str:
+    """Return by what float32 products of a training go on this CPU: ``oneDNN`` or ``MKL`` (torch's own, whatever it is)."""
+    return "MKL" if _product is None else "oneDNN"
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -76,14 +94,14 @@ class FrozenLinear(nn.Module):
 
     def lay_out(self, rows: int) -> None:
         """Store the weight as oneDNN reads it fastest, for inputs of about ``rows`` rows; on a CPU, for good."""
-        reorder: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None) if _product is not None else None
+        reorder: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None) if _frozen_product is not None else None
         if reorder is not None and self.weight.numel() >= _LEAST and self.weight.dtype in (torch.float32, torch.bfloat16):
             self._laid_out = reorder(self.weight.detach(), rows)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., I) to (..., O)."""
-        if self._laid_out is not None and _product is not None and not torch.compiler.is_compiling():
-            return _product(input, self._laid_out, self.bias, *_FUSED[self.activation])
+        if self._laid_out is not None and _frozen_product is not None and not torch.compiler.is_compiling():
+            return _frozen_product(input, self._laid_out, self.bias, *_FUSED[self.activation])
         mapped = linear(input, self.weight, self.bias)
         return _ACTIVATIONS[self.activation](mapped)
 

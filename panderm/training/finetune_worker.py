@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,13 +37,12 @@ from panderm.training.finetune_recipe import FineTuneRecipe
 from panderm.training.launch import worker_main
 from panderm.training.metrics import MetricsLog, read_metrics
 from panderm.training.monitor import best_epoch, monitored, score
-from panderm.training.place import Device, Place, joined
+from panderm.training.place import Device, Place, Precision, joined
 from panderm.training.schedule import learning_rate
 from panderm.training.state import load_state, save_state, states
 
 STATES, METRICS, BEST, FINAL = "states", "metrics.jsonl", "best", "final"
 WEIGHTS_NAME, FINAL_NAME = WEIGHTS["fine_tuning"], "final.json"
-Precision = Literal["auto", "fp32", "bf16"]
 _LOOK_EVERY = 20  # steps between two looks for a loss that is no number; each look waits for the GPU
 _MIXING = 2  # stream of random numbers besides those of finetune_data
 
@@ -126,8 +125,6 @@ class FineTuning:
         self.network.start_from(encoder)
         self.network.to(place.device)
         self.optimizer = self._optimizer()
-        on_gpu = place.device.type == "cuda"
-        self.half = job.precision == "bf16" or (job.precision == "auto" and on_gpu)
         self.mix = self._mixing()
 
     def run(self) -> None:
@@ -178,9 +175,6 @@ class FineTuning:
             num_classes=len(self.job.classes),
         )
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.place.device.type, dtype=torch.bfloat16) if self.half else nullcontext()
-
     def _rate(self, step: int, steps: int) -> float:
         return learning_rate(
             step,
@@ -201,7 +195,7 @@ class FineTuning:
             pixels, targets = _next(batches)
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate(epoch * steps + step, steps) * group["lr_scale"]
-            with self._autocast():
+            with self.place.autocast(self.job.precision):
                 loss = self._loss(pixels.to(self.place.device), targets.to(self.place.device), model)
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -228,7 +222,8 @@ class FineTuning:
     def _score(self) -> float:
         if self.monitor is None:
             return math.nan
-        return score(self.monitor, self.validation.targets, self.validation.probabilities(self.network, self._autocast()))
+        answers = self.validation.probabilities(self.network, self.place.autocast(self.job.precision))
+        return score(self.monitor, self.validation.targets, answers)
 
     def _keep(self, metrics: MetricsLog, done: int) -> None:
         """Keep the network if it is the best so far, then the state; what a kept state may still need is not removed."""

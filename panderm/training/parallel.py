@@ -23,19 +23,19 @@ from panderm.training.place import Place
 Mode = Literal["ddp", "fsdp"]
 
 
-def shard(model: MaskedAlignment, place: Place, compiled: bool = False) -> None:
+def shard(model: MaskedAlignment, place: Place, half: bool, compiled: bool = False) -> None:
     """Spread parameters over all processes in place (FSDP2), block by block; call it before the optimiser is built.
 
-    On a GPU blocks travel and compute in bfloat16, gradients are summed in float32 and the shards that AdamW updates are
-    float32. Activations keep the types that autocast gives them, so that the residual stream is the one of DDP. The frozen
+    In half precision blocks travel and compute in bfloat16, gradients are summed in float32 and the shards that AdamW updates
+    are float32. Activations keep the types that autocast gives them, so that the residual stream is the one of DDP. The frozen
     position table is left whole: it has no gradient, and rounding it would move every token.
 
     Args:
         model: the same weights in every process (they follow from the recipe's seed).
         place: this process, of several.
+        half: whether products are bfloat16 (:meth:`panderm.training.place.Place.half`).
         compiled: compile each block; a graph over all of it would end at every block's gathering anyway.
     """
-    half = place.device.type == "cuda"
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if half else None,
         reduce_dtype=torch.float32 if half else None,

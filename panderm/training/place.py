@@ -14,6 +14,8 @@ from torch import Tensor
 from panderm.core.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16"]
+"""In what a network that trains multiplies; its weights, gradients and optimiser are float32 whatever it is."""
 
 
 class Place(NamedTuple):
@@ -33,6 +35,14 @@ class Place(NamedTuple):
     def first(self) -> bool:
         """Whether this is the process that writes and speaks."""
         return self.rank == 0
+
+    def half(self, precision: Precision) -> bool:
+        """Return whether products are bfloat16 here: where asked for, and with ``auto`` on a GPU."""
+        return precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
+
+    def autocast(self, precision: Precision) -> torch.autocast:
+        """Return the context in which products are computed in ``precision``."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half(precision))
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of ``values`` over all processes."""

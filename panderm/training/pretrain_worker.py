@@ -133,7 +133,7 @@ class Pretraining:
             self.model.checkpoint_activations()
         self.sharded = job.parallel == "fsdp" and place.world > 1
         if self.sharded:
-            shard(self.model, place, compiled=job.compile)
+            shard(self.model, place, half=place.half(self.recipe.optimisation.precision), compiled=job.compile)
         self.optimizer = build_optimizer(self.model, optimisation)
         self.step = load_state(job.work / STATES, self.model, self.optimizer, self.teller.say, place)
         if self.step > self.steps:

@@ -17,6 +17,7 @@ from panderm.models.encoder import EncoderConfig
 from panderm.models.masking import MaskingConfig
 from panderm.models.regressor import RegressorConfig
 from panderm.models.teacher import TeacherConfig
+from panderm.training.place import Precision
 from panderm.training.sampling import Sampling
 from panderm.training.start import StartConfig
 
@@ -63,6 +64,8 @@ class Optimisation(FrozenConfig):
         beta_1: AdamW (torch default, as in CAE v2).
         beta_2: AdamW (torch default, as in CAE v2).
         decay_tokens: whether class and mask token are decayed like matrices (the official code does: they are not vectors).
+        precision: of the student's products: ``auto`` is bfloat16 autocast on a GPU and float32 on a CPU; ``bf16`` also pays on
+            a CPU with AMX (docs/performance.md). Weights, gradients and moments are float32 always.
     """
 
     batch: int = Field(default=1920, gt=0)
@@ -75,6 +78,7 @@ class Optimisation(FrozenConfig):
     beta_1: float = Field(default=0.9, ge=0, lt=1)
     beta_2: float = Field(default=0.999, ge=0, lt=1)
     decay_tokens: bool = added(True)
+    precision: Precision = added("auto")
 
 
 class Recipe(FrozenConfig):

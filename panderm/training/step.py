@@ -146,7 +146,7 @@ class Stepper:
         seen = normalise(moved.teacher, self.teacher.preprocessing)
         targets: Tensor = self.teacher(seen)
         self.mark("teacher")
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with self.place.autocast(recipe.optimisation.precision):
             losses: Losses = self.student(student, moved.keep, moved.masked, targets)
         return losses
 

@@ -214,7 +214,7 @@ class Watcher:
     def _tokens(self, pixels: Tensor) -> Tensor:
         device = self.place.device
         images = normalise(pixels.to(device), self.recipe.preprocessing)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with self.place.autocast(self.recipe.optimisation.precision):
             return self.model.class_token(images).float()
 
     def _losses(self, batch: Batch) -> Tensor:
@@ -222,7 +222,7 @@ class Watcher:
         moved = Batch(*(part.to(device) for part in batch))
         targets = self.teacher(normalise(moved.teacher, self.teacher.preprocessing))
         student = normalise(moved.student, self.recipe.preprocessing)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with self.place.autocast(self.recipe.optimisation.precision):
             by_image: Tensor = self.model(student, moved.keep, moved.masked, targets).by_image
         return by_image.float()
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ def onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     if module._found() is None:
         pytest.skip("this torch has no oneDNN")
     monkeypatch.setattr(module, "_product", module._found())
+    monkeypatch.setattr(module, "_frozen_product", module._found())
 
 
 def parts() -> tuple[Tensor, Tensor, Tensor]:
@@ -83,6 +86,17 @@ def test_frozen_linear__laid_out_or_not_gives_the_same(activation: str, function
 
 
 @pytest.mark.parametrize(("capability", "takes"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
-def test_linear__goes_by_onednn_where_the_cpu_has_avx512(monkeypatch: pytest.MonkeyPatch, capability: str, takes: bool) -> None:
+def test_linear__frozen_weights_go_by_onednn_where_the_cpu_has_avx512(
+    monkeypatch: pytest.MonkeyPatch, capability: str, takes: bool
+) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert module._pays() is takes
+    assert module._wide() is takes
+
+
+@pytest.mark.parametrize(
+    ("text", "takes"), [("vendor_id\t: AuthenticAMD\n", True), ("vendor_id\t: GenuineIntel\n", False), (None, False)]
+)
+def test_linear__training_goes_by_onednn_on_amd_alone(tmp_path: Path, text: str | None, takes: bool) -> None:
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert module._by_amd(tmp_path / "cpuinfo") is takes

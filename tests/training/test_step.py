@@ -93,6 +93,16 @@ def test_take__figures_hold_each_image(tiny_recipe: Recipe) -> None:
     assert told.by_image.mean() == pytest.approx(told.values["loss"], abs=1e-6)
 
 
+def test_take__half_precision_is_near_float32_and_leaves_the_weights_in_it(tiny_recipe: Recipe) -> None:
+    half = tiny_recipe.model_copy(update={"optimisation": tiny_recipe.optimisation.model_copy(update={"precision": "bf16"})})
+    made = stepper(half)
+    rounded, exact = (np.array(values(found)) for found in (taken(made, 5), taken(stepper(tiny_recipe), 5)))
+    assert not np.array_equal(rounded, exact)
+    np.testing.assert_allclose(rounded, exact, rtol=0.02)
+    kept = [*made.model.parameters(), *(parameter.grad for parameter in made.model.parameters() if parameter.grad is not None)]
+    assert {tensor.dtype for tensor in kept} == {torch.float32}
+
+
 def break_step(made: Stepper, step: int, image: int | None = None) -> None:
     """Make the losses of a step, or of one image in it, not-a-number."""
     real, calls = made.losses, iter(range(100))
