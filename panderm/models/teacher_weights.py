@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import open_clip
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -137,17 +137,27 @@ def _local(weights: Path) -> Path:
 
 
 def _download(source: str, config: dict[str, Any]) -> Path:
+    repository, named = _hub_place(config)
+    if repository:
+        found = _on_the_hub(repository)
+        kept = next((path for name in ([named] if named else FILES) if (path := found(name))), None)
+        if kept is None:
+            raise InputError(_how_to_fetch(source, config))
+        return kept
     try:
-        path = open_clip.download_pretrained(config)
-    except (OSError, RuntimeError, ValueError) as error:  # requests' and the hub's own errors are OSErrors
+        return Path(open_clip.download_pretrained(config))
+    except (OSError, RuntimeError, ValueError) as error:  # its web library's own errors are OSErrors
         raise InputError(_how_to_fetch(source, config)) from error
-    if not path:
-        raise InputError(_how_to_fetch(source, config))
-    return Path(path)
+
+
+def _hub_place(config: dict[str, Any]) -> tuple[str, str]:
+    """Return the repository in which open_clip has a tag's weights, and the file there if it names one; else empty."""
+    repository, _, named = str(config.get("hf_hub") or "").rpartition("/")
+    return repository, named
 
 
 def _how_to_fetch(source: str, config: dict[str, Any]) -> str:
-    repository, _, named = str(config.get("hf_hub") or "").rpartition("/")
+    repository, named = _hub_place(config)
     if repository:
         name = named or FILES[0]
         what = f"{name} of {repository} on the Hugging Face hub"
@@ -217,7 +227,10 @@ def _on_the_hub(repository: str) -> Callable[[str], Path | None]:
     and keeps the teacher that it began with.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    # its web library's own base of every failure, which is no OSError
+    unreachable = cast("type[Exception]", HfHubHTTPError.__mro__[1])
 
     def found(name: str) -> Path | None:
         try:
@@ -228,7 +241,7 @@ def _on_the_hub(repository: str) -> Callable[[str], Path | None]:
             return Path(hf_hub_download(repository, name))
         except HFValidationError as error:
             raise InputError(f"{repository!r} is not a repository's name; write {HUB}ORG/REPO") from error
-        except (OSError, RuntimeError, ValueError):  # not there, no network, or told to stay offline
+        except (unreachable, OSError, RuntimeError, ValueError):  # not there, no network, or told to stay offline
             return None
 
     return found

@@ -106,14 +106,45 @@ def test_build_teacher__refuses_weights_of_another_model(tmp_path: Path, small_m
         build_teacher(TeacherConfig(source=small_model, weights=path, image_size=48), grid=6)
 
 
-def test_build_teacher__offline_says_what_to_fetch_and_where_to_put_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_args: object, **_kwargs: object) -> str:
-        raise OSError("no network")
+def offline(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the hub's real client find an empty cache, and nobody where the hub should be."""
+    import huggingface_hub
 
-    monkeypatch.setattr(open_clip, "download_pretrained", offline)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:1/{repo_id}/{revision}/{filename}"
+    )
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("it tries for half a minute"))
+
+
+def test_build_teacher__offline_says_what_to_fetch_and_where_to_put_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offline(tmp_path, monkeypatch)
     message = "fetch open_clip_model.safetensors of timm/vit_large_patch14_clip_224.openai.*set teacher.weights to the file"
     with pytest.raises(InputError, match=message):
         build_teacher(TeacherConfig(), grid=14)
+
+
+@pytest.mark.parametrize(("hub", "file"), [("org/name/", "open_clip_model.safetensors"), ("org/name/own.pt", "own.pt")])
+def test_build_teacher__takes_what_the_hub_has_cached_of_a_tag(
+    tmp_path: Path, small_model: str, monkeypatch: pytest.MonkeyPatch, hub: str, file: str
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(
+        open_clip, "get_pretrained_cfg", lambda *_: {"hf_hub": hub, "mean": (0.1, 0.2, 0.3), "quick_gelu": True}
+    )
+    place, commit = tmp_path / "models--org--name", "0" * 40
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(commit)
+    (place / "snapshots" / commit).mkdir(parents=True)
+    model = open_clip.create_model(small_model)
+    path = place / "snapshots" / commit / file
+    weights_of(model, path) if path.suffix == ".safetensors" else torch.save(model.state_dict(), path)
+    teacher = build_teacher(TeacherConfig(source=f"{small_model}@tag", image_size=48), grid=6)
+    assert teacher.preprocessing.mean == (0.1, 0.2, 0.3)
+    assert torch.equal(teacher.tower.proj, model.visual.proj)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +167,9 @@ def test_build_teacher__offline_says_what_to_fetch_and_where_to_put_it(monkeypat
 def test_build_teacher__refuses_in_one_sentence_before_it_fetches(
     source: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_clip, "download_pretrained", lambda *_: pytest.fail("it was fetched"))
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_: pytest.fail("it was fetched"))
     with pytest.raises(InputError, match=message):
         build_teacher(TeacherConfig(source=source), grid=14)
 
@@ -222,18 +255,9 @@ def test_build_teacher__from_a_folder_takes_its_own_mean(tmp_path: Path, small_m
 
 
 def test_build_teacher__the_hub_away_says_what_to_fetch_and_where_the_cache_is(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
-
-    asked = []
-
-    def offline(*arguments: object, **_kwargs: object) -> str:
-        asked.append(arguments)
-        raise OSError("no network")
-
-    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", offline)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    offline(tmp_path, monkeypatch)
     monkeypatch.setenv("HF_HUB_CACHE", "the/cache")
     message = (
         r"fetch open_clip_config.json and open_clip_model.safetensors of org/name on the Hugging Face hub into a folder and "
@@ -241,7 +265,6 @@ def test_build_teacher__the_hub_away_says_what_to_fetch_and_where_the_cache_is(
     )
     with pytest.raises(InputError, match=message):
         build_teacher(TeacherConfig(source="hf-hub:org/name"), grid=14)
-    assert len(asked) == 1  # by a request that is made once; a download would try for half a minute
 
 
 def test_repository_files__takes_what_the_hub_has_cached_without_asking_it(
