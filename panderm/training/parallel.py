@@ -26,9 +26,10 @@ Mode = Literal["ddp", "fsdp"]
 def shard(model: MaskedAlignment, place: Place, half: bool, compiled: bool = False) -> None:
     """Spread parameters over all processes in place (FSDP2), block by block; call it before the optimiser is built.
 
-    In half precision blocks travel and compute in bfloat16, gradients are summed in float32 and the shards that AdamW updates
-    are float32. Activations keep the types that autocast gives them, so that the residual stream is the one of DDP. The frozen
-    position table is left whole: it has no gradient, and rounding it would move every token.
+    In half precision on a GPU blocks travel and compute in bfloat16, gradients are summed in float32 and the shards that AdamW
+    updates are float32; on a CPU, whose norms take no bfloat16 weights with float32 tokens, they travel in float32. Activations
+    keep the types that autocast gives them, so that the residual stream is the one of DDP. The frozen position table is left
+    whole: it has no gradient, and rounding it would move every token.
 
     Args:
         model: the same weights in every process (they follow from the recipe's seed).
@@ -36,9 +37,10 @@ def shard(model: MaskedAlignment, place: Place, half: bool, compiled: bool = Fal
         half: whether products are bfloat16 (:meth:`panderm.training.place.Place.half`).
         compiled: compile each block; a graph over all of it would end at every block's gathering anyway.
     """
+    travels = half and place.device.type == "cuda"
     policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if half else None,
-        reduce_dtype=torch.float32 if half else None,
+        param_dtype=torch.bfloat16 if travels else None,
+        reduce_dtype=torch.float32 if travels else None,
         cast_forward_inputs=False,
     )
     mesh = init_device_mesh(place.device.type, (place.world,))

@@ -76,16 +76,23 @@ def runs(shared_corpus: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.Temp
 
     jobs = {name: job(name, checkpointing=name == "handed") for name in ("alone", "fsdp", "parted", "handed")}
     jobs |= {"ddp": job("ddp", parallel="ddp", workers=1), "broken": job("broken")}
+    jobs |= {f"half_{way}": _halved(job(f"half_{way}", parallel=way)) for way in ("ddp", "fsdp")}
     Pretraining(jobs["alone"], ALONE).run()
     _stop_alone(jobs["handed"], 3)
     plan = [("ddp", "ddp"), ("fsdp", "fsdp"), ("parted@9", "parted"), ("parted", "parted"), ("handed@8", "handed")]
-    plan.append(("broken", "broken"))
+    plan += [("half_ddp", "half_ddp"), ("half_fsdp", "half_fsdp"), ("broken", "broken")]
     write_json(folder / "plan.json", [(name, jobs[key].model_dump(mode="json")) for name, key in plan])
     (folder / "several_trainings.py").write_text(WORKER)
     paths = {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}", "OMP_NUM_THREADS": "1"}
     launch("several_trainings", folder / "plan.json", 2, folder / "train.log", environment=paths)
     Pretraining(jobs["handed"], ALONE).run()
     return jobs
+
+
+def _halved(job: Job) -> Job:
+    """Return the job with bfloat16 products, as every training on GPUs has them."""
+    optimisation = job.recipe.optimisation.model_copy(update={"precision": "bf16"})
+    return job.model_copy(update={"recipe": job.recipe.model_copy(update={"optimisation": optimisation})})
 
 
 def _stop_alone(job: Job, step: int) -> None:
@@ -102,6 +109,18 @@ def test_two_processes__see_the_batches_and_give_the_losses_of_one(runs: Runs, n
     for figure in ("loss", "grad_norm"):
         one, two = ([line[figure] for line in lines] for lines in (alone, shared))
         np.testing.assert_allclose(one, two, rtol=0, atol=TOLERANCE * (1 if figure == "loss" else 10), err_msg=figure)
+
+
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+def test_two_processes__in_half_precision_stay_near_float32_and_keep_float32_weights(runs: Runs, way: str) -> None:
+    alone, half = (read_metrics(runs[key].work / METRICS) for key in ("alone", f"half_{way}"))
+    assert [line["batch"] for line in alone] == [line["batch"] for line in half]
+    exact, rounded = ([line["loss"] for line in lines] for lines in (alone, half))
+    assert exact != rounded
+    np.testing.assert_allclose(exact, rounded, rtol=0.01)  # seen: 0.001
+    assert {str(value.dtype) for value in load_file(runs[f"half_{way}"].work / FINAL / "encoder.safetensors").values()} == {
+        "torch.float32"
+    }
 
 
 def test_shards__resumed_in_the_middle_of_an_epoch_are_bit_identical(runs: Runs) -> None:
