@@ -4,6 +4,7 @@ import json
 import os
 import urllib.request
 from datetime import UTC, datetime
+from http.client import HTTPException
 
 import dagster as dg
 
@@ -49,9 +50,9 @@ def _post(url: str, line: dict[str, str]) -> str:
     # "text" is the field that chat webhooks show; the others are for programs.
     text = f"{line['job']} {line['partition']} failed: {line['message']}".replace("  ", " ")
     body = json.dumps(line | {"text": text}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
             return f"sent, answered {answer.status}"
-    except OSError as error:  # URLError and HTTPError are OSErrors; the line below is written all the same
+    except (OSError, HTTPException, ValueError) as error:  # the line below is written all the same
         return f"not sent: {error}"

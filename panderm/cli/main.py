@@ -93,6 +93,10 @@ def main(args: list[str] | None = None) -> None:
     except PanDermError as error:
         click.echo(f"panderm: {error}", err=True)
         sys.exit(error.exit_code)
+    except PermissionError as error:
+        place = f" to {error.filename}" if error.filename else ""
+        click.echo(f"panderm: no access{place} ({error.strerror}); grant it and run the same command again", err=True)
+        sys.exit(PanDermError.exit_code)
     except OSError as error:
         if not disk_is_full(error):
             raise

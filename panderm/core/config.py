@@ -59,13 +59,15 @@ def read_params(path: Path) -> dict[str, Any]:
     """Return ``params.yaml`` as plain values; a missing file means every default.
 
     Raises:
-        ConfigError: the file is not a YAML mapping.
+        ConfigError: the file cannot be read or is not a YAML mapping.
     """
     if not path.is_file():
         return {}
     try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); grant access to it") from error
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError: bytes that are no UTF-8, a date that is none
         raise ConfigError(f"{path.name} is not YAML ({str(error).splitlines()[0]}); mend the file") from error
     if values is None:
         return {}
@@ -78,7 +80,7 @@ def override(values: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, 
     """Return ``values`` with ``section.key=value`` assignments applied; values are read as YAML.
 
     Raises:
-        ConfigError: an assignment has no ``=``, or its path runs through something that is not a mapping.
+        ConfigError: an assignment has no ``=`` or no YAML after it, or its path runs through something that is not a mapping.
     """
     result = _deep_copy(values)
     for assignment in assignments:
@@ -91,7 +93,10 @@ def override(values: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, 
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise ConfigError(f"--set {assignment!r}: {parent!r} holds a single value, so nothing can be set below it")
-        node[last] = yaml.safe_load(raw)
+        try:
+            node[last] = yaml.safe_load(raw)
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigError(f"--set {assignment!r} is not YAML ({str(error).splitlines()[0]}); quote the value") from error
     return result
 
 

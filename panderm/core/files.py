@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from panderm.core.layout import written_by
 
 _ASIDE = ".aside-"  # prefix of everything unfinished; nothing that starts so is ever read
 _CHUNK = 1 << 20
+_RUST = re.compile(r"\(os error (\d+)\)")
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -68,6 +70,22 @@ def _plainly(target: Path, begun: bool) -> Iterator[None]:
         if begun and not disk_is_full(error):
             raise
         raise cannot_write(target, error) from error
+    except Exception as error:
+        if (full := _want_of_room(error)) is None:
+            raise
+        raise cannot_write(target, full) from error
+
+
+def _want_of_room(error: Exception) -> OSError | None:
+    """Return the want of room that a library tells in an error of its own, None where it is something else.
+
+    safetensors says it in Rust's words; torch raises its own error while the stream's is on its way.
+    """
+    if isinstance(error.__context__, OSError) and disk_is_full(error.__context__):
+        return error.__context__
+    told = _RUST.search(str(error))
+    rust = OSError(int(told[1]), os.strerror(int(told[1]))) if told else None
+    return rust if rust is not None and disk_is_full(rust) else None
 
 
 @contextmanager

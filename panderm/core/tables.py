@@ -181,9 +181,9 @@ def read_parquet(path: Path) -> pa.Table:
         raise InputError(f"{path} is missing; run {written_by(path)} first")
     try:
         return pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:  # OSError: also for damaged pages
         raise InputError(
-            f"{path} is not a readable parquet file ({error}); remove it and run {written_by(path)} again"
+            f"{path} is not a readable parquet file ({str(error).splitlines()[0]}); remove it and run {written_by(path)} again"
         ) from error
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from panderm.imaging.members import BadMember, Member
 
+_DAMAGED = (OSError, RuntimeError, KeyError)
+"""What h5py raises for damaged data: in a member, in the list of the members, and in the file's head."""
+
 
 def open_container(file: Path) -> Hdf5:
     """Open an HDF5 file.
@@ -25,7 +28,7 @@ def open_container(file: Path) -> Hdf5:
         pass
     try:
         return Hdf5(h5py.File(file, "r"), file.name)
-    except OSError as error:
+    except _DAMAGED as error:
         raise BadMember(f"{file.name} is not a readable HDF5 file; copy it again") from error
 
 
@@ -36,8 +39,15 @@ class Hdf5:
         self._file, self._name = file, name
 
     def names(self) -> list[str]:
-        """Return the members' names, sorted."""
-        return sorted(str(name) for name in self._file)
+        """Return the members' names, sorted.
+
+        Raises:
+            BadMember: their list is damaged.
+        """
+        try:
+            return sorted(str(name) for name in self._file)
+        except _DAMAGED as error:
+            raise BadMember(f"{self._name} is not a readable HDF5 file; copy it again") from error
 
     def read(self, name: str, byte_cap: int) -> Member:
         """Return a member's bytes.
@@ -47,7 +57,7 @@ class Hdf5:
         """
         try:
             return Member(self._bytes(name, byte_cap))
-        except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for damaged data
+        except _DAMAGED as error:
             raise BadMember(f"{name} of {self._name} cannot be read; copy {self._name} again") from error
 
     def _bytes(self, name: str, byte_cap: int) -> bytes:

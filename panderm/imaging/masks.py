@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from scipy import ndimage
 
 from panderm.core.errors import InputError
 from panderm.core.progress import progress
 from panderm.imaging.batches import Row, image_rows
-from panderm.imaging.preprocessing import Preprocessing, UndecodableImage, prepare_bytes
+from panderm.imaging.preprocessing import DAMAGED, Preprocessing, UndecodableImage, prepare_bytes
 from panderm.imaging.shards import ShardReader
 
 Mask = NDArray[np.bool_]
@@ -107,7 +107,7 @@ def _prepared(reader: ShardReader, spec: Preprocessing, name: str, shard: str, o
 def _open(reader: ShardReader, name: str, shard: str, offset: int, nbytes: int) -> Image.Image:
     try:
         return Image.open(io.BytesIO(reader.read(shard, offset, nbytes))).convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except (Image.DecompressionBombError, *DAMAGED) as error:
         raise _unreadable(name, shard, error) from error
 
 

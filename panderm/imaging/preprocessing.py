@@ -34,7 +34,7 @@ PIXEL_CAP = 50_000_000
 """Largest image decoded, in pixels; measured: the largest clinical cameras in use deliver 45 to 50 megapixels."""
 
 _PROFILE_CAP = 4 << 20  # bytes; the largest profiles, of printing presses, have 2 to 3 MB
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, struct.error)
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, struct.error)
 """What Pillow raises for damaged headers, pixels and tags; found by flipping bytes (tests/imaging/test_preprocessing.py)."""
 
 _UPRIGHT = {
@@ -107,7 +107,7 @@ def decode(data: bytes, pixel_cap: int = PIXEL_CAP) -> Image.Image:
             raise UndecodableImage("too_many_pixels", f"{seen}; at most {pixel_cap:,} pixels are decoded")
         try:
             image.load()
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise UndecodableImage("truncated", f"the data break off or are damaged ({error}); send the file again") from error
         return _upright(image, _plain_rgb(image))
 
@@ -119,7 +119,7 @@ def _open(data: bytes, pixel_cap: int) -> Image.Image:
     except Image.DecompressionBombError as error:
         sentence = f"the image has far more than {pixel_cap:,} pixels, the most that are decoded"
         raise UndecodableImage("too_many_pixels", sentence) from error
-    except (UnidentifiedImageError, *_DAMAGED) as error:
+    except (UnidentifiedImageError, *DAMAGED) as error:
         known = [name for start, name in _REFUSED.items() if data.startswith(start)]
         known += ["HEIC or another ISO media file"] if data[4:8] == b"ftyp" else []
         known += ["DICOM"] if data[128:132] == b"DICM" else []
@@ -147,7 +147,7 @@ def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:
         if "sRGB" in ImageCms.getProfileDescription(delivered):
             return plain.convert("RGB")
         converted = ImageCms.profileToProfile(plain, delivered, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, *_DAMAGED):
+    except (ImageCms.PyCMSError, *DAMAGED):
         return plain.convert("RGB")
     assert converted is not None  # only in-place conversion returns nothing
     return converted
@@ -157,7 +157,7 @@ def _upright(delivered: Image.Image, pixels: Image.Image) -> Image.Image:
     """Return ``pixels`` turned as the delivered image's tags say; damaged tags say nothing."""
     try:
         orientation = delivered.getexif().get(0x0112)
-    except _DAMAGED:
+    except DAMAGED:
         return pixels
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return pixels if turn is None else pixels.transpose(turn)

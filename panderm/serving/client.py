@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -112,6 +114,9 @@ class Client:
         url: ``host:port``; by default loopback with Triton's usual port of the protocol.
         protocol: ``grpc`` or ``http``.
         timeout: seconds that one answer may take; 30 covers a ViT-L on two CPU cores twenty times over.
+
+    Raises:
+        InputError: an unknown protocol, or a url that is none.
     """
 
     def __init__(self, url: str | None = None, protocol: Protocol = "grpc", timeout: float = 30.0) -> None:
@@ -128,6 +133,8 @@ class Client:
             import tritonclient.http as api
         self._api = api
         options = {} if protocol == "grpc" else {"connection_timeout": timeout, "network_timeout": timeout}
+        if protocol == "http":
+            _check(self.url)
         self._client = api.InferenceServerClient(self.url, **options)
 
     def __enter__(self) -> Self:
@@ -235,6 +242,12 @@ class Client:
             yield
         except OSError as error:  # the HTTP client's own words for a server that is away
             raise self._away() from error
+        except (HTTPException, ValueError) as error:  # broken off, or another protocol
+            seen = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ServerError(
+                f"what answers at {self.url} broke off or is no Triton server's {self.protocol} port ({seen}); "
+                "ask again, or give --url"
+            ) from error
         except InferenceServerException as error:
             raise self._explain(error, task, image, version) from error
 
@@ -264,6 +277,16 @@ class Client:
         if image:
             return InputError(f"{image}: {message}")
         return ServerError(f"{self.url} answered: {message}")
+
+
+def _check(url: str) -> None:
+    """Refuse what the HTTP client would only raise its own errors for."""
+    try:
+        usable = "://" not in url and urlsplit(f"http://{url}").port != 0
+    except ValueError:  # a port that is no number, or out of range
+        usable = False
+    if not usable:
+        raise InputError(f"{url!r} is not where a server can be; write --url HOST:PORT")
 
 
 def _read(image: bytes | str | Path) -> tuple[bytes, str]:

@@ -68,3 +68,24 @@ def test_added__is_written_only_where_it_is_used() -> None:
     assert Later().model_dump(mode="json") == Example().model_dump(mode="json")
     assert Later(note="x").model_dump(mode="json")["note"] == "x"
     assert Later.parse({"rate": 0.5}) == Later()
+
+
+def test_read_params__bytes_that_are_no_text_and_a_file_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "params.yaml"
+    for data in (b'curate: {a: "\xe4"}\n', b"a: 2024-13-45\n"):
+        path.write_bytes(data)
+        with pytest.raises(ConfigError, match=r"params.yaml is not YAML"):
+            read_params(path)
+
+    def closed(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    with pytest.raises(ConfigError, match=r"params.yaml cannot be read \(Permission denied\)"):
+        read_params(path)
+
+
+@pytest.mark.parametrize("value", ["[1,", "{x: y: z}", "2024-13-45"])
+def test_override__a_value_that_is_no_yaml(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set 'train.rate=.*' is not YAML"):
+        override({}, (f"train.rate={value}",))

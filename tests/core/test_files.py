@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors import SafetensorError
 
 from panderm.core.errors import InputError
 from panderm.core.files import building_folder, read_json, recover_folder, remove_leftovers, write_json, write_text, writing
@@ -100,3 +104,25 @@ def test_writing__killed_writer_leaves_no_target(tmp_path: Path) -> None:
     assert not (tmp_path / "a.txt").exists()
     remove_leftovers(tmp_path)
     assert [p for p in tmp_path.iterdir() if p.is_file()] == []
+
+
+class _FullStream(io.BytesIO):
+    """A file on a disk whose room ends some way in."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > 600:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_writing__a_full_disk_in_safetensors_own_words(tmp_path: Path) -> None:
+    """As it says it on a full tmpfs; it renames into place, so no device can stand in for a full disk."""
+    with pytest.raises(InputError, match=r"cannot write .*a \(No space left on device\); make room"), writing(tmp_path / "a"):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(SafetensorError, match="os error 5"), writing(tmp_path / "a"):
+        raise SafetensorError("Error while serializing: I/O error: Input/output error (os error 5)")
+
+
+def test_writing__a_full_disk_in_torchs_own_words(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot write .*a \(No space left on device\); make room"), writing(tmp_path / "a"):
+        torch.save({"a": torch.zeros(100_000)}, _FullStream())

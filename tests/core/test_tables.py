@@ -28,3 +28,13 @@ def test_read_table__missing_damaged_or_of_another_shape(tmp_path: Path) -> None
     write_table(tmp_path / "q.parquet", empty(QUARANTINE), QUARANTINE)
     with pytest.raises(InputError, match="lacks column 'image_id'"):
         read_table(tmp_path / "q.parquet", CORPUS)
+
+
+def test_read_table__damaged_pages_are_told_like_a_damaged_file(tmp_path: Path) -> None:
+    """Where the damage is in the pages and not in the file's end, pyarrow raises OSError."""
+    path = tmp_path / "q.parquet"
+    write_table(path, pd.DataFrame({"dataset": ["mym"] * 100, "path": [f"{n * n}.jpg" for n in range(100)]}), QUARANTINE)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(200) + whole[204:])
+    with pytest.raises(InputError, match=r"q\.parquet is not a readable parquet file"):
+        read_table(path, QUARANTINE)

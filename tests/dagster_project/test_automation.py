@@ -190,6 +190,8 @@ def test_failed_run__writes_a_line_and_tells_the_hook(
         ("", "no hook"),
         ("file:///etc/hostname", "not sent: PANDERM_NOTIFY_URL has to begin"),
         ("http://127.0.0.1:9/", "not sent: "),
+        ("http://127.0.0.1:abc/", "not sent: "),  # no OSError
+        ("http://127.0.0.1:9/a hook", "not sent: "),
     ],
 )
 def test_failed_run__writes_a_line_also_without_a_working_hook(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from panderm.core.errors import InputError
+from panderm.imaging import masks
 from panderm.imaging.masks import as_png, cleaned, load_pairs, marked, overlap, overlay_png, squeezed, unsqueezed
 from panderm.imaging.preprocessing import Preprocessing, prepare
 from panderm.imaging.shards import ShardWriter
@@ -102,3 +104,14 @@ def test_as_png__holds_the_mask_and_the_overlay_its_edge_alone() -> None:
     np.testing.assert_array_equal(np.asarray(file), 255 * mask.astype(np.uint8))
     drawn = np.asarray(Image.open(io.BytesIO(overlay_png(Image.new("RGB", (10, 10)), mask)))).any(axis=2)
     np.testing.assert_array_equal(drawn, mask & ~square(3, 8))
+
+
+def test_open__a_damaged_chunk_is_told_in_a_sentence() -> None:
+    """Pillow's word for it is a SyntaxError."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64)).save(stream, "PNG", compress_level=0)
+    data = bytearray(stream.getvalue())
+    data[33:37] = (100).to_bytes(4, "big")  # the length of the pixels' chunk, so that the next one's name is no name
+    reader = SimpleNamespace(read=lambda *_: bytes(data))
+    with pytest.raises(InputError, match=r"a_mask in s\.tar cannot be read"):
+        masks._open(reader, "a_mask", "s.tar", 0, len(data))  # type: ignore[arg-type]

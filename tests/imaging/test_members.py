@@ -89,3 +89,17 @@ def test_split__finds_the_container_whatever_its_name_holds() -> None:
 
 def test_openers__are_modules_that_open() -> None:
     assert all(members.is_container(f"x{suffix}") and suffix == suffix.lower() for suffix in members.OPENERS)
+
+
+@pytest.mark.parametrize("place", [128, 640])
+def test_member_names__of_a_damaged_list(tmp_path: Path, place: int) -> None:
+    """It opens, but h5py's error for what it lists is no OSError."""
+    file = tmp_path / "a.hdf5"
+    with h5py.File(file, "w") as written:
+        for number in range(20):
+            written[f"ISIC_{number}"] = np.void(b"bytes")
+    data = bytearray(file.read_bytes())
+    data[place : place + 64] = bytes(64)
+    file.write_bytes(data)
+    with pytest.raises(BadMember, match=r"a.hdf5 is not a readable HDF5 file; copy it again"):
+        member_names(file)

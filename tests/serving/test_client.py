@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +67,30 @@ def test_client__asked_for_the_wrong_thing_says_what_to_ask_for(monkeypatch: pyt
             client.predict("ham10000_seg", b"")
         with pytest.raises(InputError, match="'ham10000' answers class probabilities and no mask; ask it with `predict`"):
             client.segment("ham10000", b"")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"\0\0\x06\4\0", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", b"HTTP/1.1 200 OK\r\n\r\n<html>"]
+)
+def test_client__a_server_that_breaks_off_or_is_no_triton_is_told_in_a_sentence(answer: bytes) -> None:
+    """By a real connection: the HTTP client's errors for a broken answer are no OSErrors."""
+
+    def once(listening: socket.socket) -> None:
+        connection = listening.accept()[0]
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=once, args=(listening,))
+        thread.start()
+        url = f"127.0.0.1:{listening.getsockname()[1]}"
+        with Client(url, "http") as client, pytest.raises(ServerError, match="broke off or is no Triton server's http port"):
+            client.predict("ham10000", b"any bytes")
+        thread.join()
+
+
+@pytest.mark.parametrize("url", ["localhost:abc", "127.0.0.1:99999", "https://127.0.0.1:8000", "::1"])
+def test_client__a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InputError, match=r"is not where a server can be; write --url HOST:PORT"):
+        Client(url, "http")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -22,7 +22,7 @@ from panderm.core.errors import InputError
 from panderm.core.files import sha256_json, writing
 from panderm.core.progress import progress
 from panderm.imaging.batches import image_rows
-from panderm.imaging.preprocessing import Preprocessing, prepare
+from panderm.imaging.preprocessing import DAMAGED, Preprocessing, prepare
 from panderm.imaging.sequential.pairs import images_of
 from panderm.imaging.sequential.pipeline import align, pictures
 from panderm.imaging.sequential.settings import AlignSettings, Arm
@@ -116,7 +116,7 @@ def _compute(pairs: pd.DataFrame, digests: list[str], data: Path, home: Path, wa
 def _opened(reader: ShardReader, name: str, shard: str, offset: int, nbytes: int) -> Image.Image:
     try:
         return Image.open(io.BytesIO(reader.read(shard, offset, nbytes))).convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except (Image.DecompressionBombError, *DAMAGED) as error:
         raise InputError(f"image {name} in {shard} cannot be read ({error}); publish its dataset again") from error
 
 

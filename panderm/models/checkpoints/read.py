@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +47,10 @@ _LEFT = (
     "amp",
     AVERAGE,
 )
-_DAMAGED = (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
+_DAMAGED = (
+    *(zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(struct.error, AssertionError),  # of files in the format before torch 1.6
+)
 """What torch raises for files that break off or hold something else; found by cutting and flipping bytes (tests)."""
 
 _WIDENED = (torch.float16, torch.bfloat16)

@@ -172,3 +172,12 @@ def test_read__refuses_what_no_weights_are(tmp_path: Path, value: Any, sentence:
 def test_read__refuses_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is not a file; name a \.pth"):
         read_checkpoint(tmp_path / "nowhere.pth")
+
+
+def test_read__a_file_of_before_torch_1_6_that_breaks_off_anywhere(tmp_path: Path) -> None:
+    torch.save({"model": {"a": torch.ones(3)}}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    whole = (tmp_path / "a.pth").read_bytes()
+    for end in range(1, len(whole)):
+        (tmp_path / "b.pth").write_bytes(whole[:end])
+        with pytest.raises(InputError):
+            read_checkpoint(tmp_path / "b.pth")
