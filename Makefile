@@ -1,4 +1,4 @@
-# Two commands on a bare machine with python3 (3.11 to 3.13), pip and make:  make demo   make test
+# Two commands on a bare machine with python3 (3.11 or 3.12; 3.13 beside one of them), pip and make:  make demo   make test
 SHELL := /bin/bash
 PYTHON ?= python3
 # The Triton server's wheel and its numpy 1 exist for Python 3.11 and 3.12 only.

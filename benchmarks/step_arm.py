@@ -31,6 +31,9 @@ from panderm.training.step import Stepper
 _RATE = 1e-4  # of a step in the middle of the warm-up; time does not depend on it
 
 
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
 class Arm(NamedTuple):
     """Which step, and the precision of its teacher."""
 
@@ -167,7 +170,7 @@ class Bench:
         peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         seconds = min(walls)
         return {
-            "arm": f"{self.arm.kind}, teacher {self.precision}",
+            "arm": f"{self.arm.kind}, {_NAMES[self._student_type()]}, teacher {self.precision}",
             "seconds": seconds,
             "seconds_median": statistics.median(walls),
             "cpu_seconds": min(cpus),

@@ -1,7 +1,7 @@
 """When a look at a training gives reason to worry, in one plain sentence.
 
 A fresh encoder's class tokens are all alike, and a warm-up may press them together before it pulls them apart, so collapse
-signs are judged after it. The bounds stand between deliberate collapses and healthy runs; docs/pretraining.md has both.
+signs are judged after it. The bounds stand between deliberate collapses and healthy runs; docs/watching.md has both.
 """
 
 from __future__ import annotations

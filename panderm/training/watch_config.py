@@ -12,11 +12,11 @@ class WatchConfig(FrozenConfig):
 
     A look takes place before the first step, after the last one and in between. Where no interval is set, as many looks are
     taken as fit into ``share`` of the training's computation, at most one an epoch; runs so short that fewer would fit get
-    five of the signs and three of the probe all the same (docs/pretraining.md has what that costs).
+    five of the signs and three of the probe all the same (docs/watching.md has what that costs).
 
     Attributes:
         share: largest share of the training's computation that looks may take, half for the signs and half for the probe
-            (0.02: what the training's own noise in speed hides; measured in docs/pretraining.md).
+            (0.02: what the training's own noise in speed hides; measured in docs/watching.md).
         every_epochs: epochs between two looks at loss and collapse signs; 0 follows from ``share``.
         images: fixed images for these, from all modalities alike; at most an eighth of a corpus of more than
             128; 0 turns them off (256:
