@@ -153,6 +153,6 @@ def load_trees(path: Path) -> tuple[Trees, dict[str, Any]]:
         with safe_open(path, framework="np") as file:
             told = json.loads((file.metadata() or {})["forest"])
             arrays = {name: file.get_tensor(name) for name in Trees._fields if name != "columns"}
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        return Trees(columns=tuple(told["columns"]), **arrays), told["card"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no forest of this version ({error}); run `panderm finetune` again") from error
-    return Trees(columns=tuple(told["columns"]), **arrays), told["card"]

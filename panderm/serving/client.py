@@ -154,8 +154,10 @@ class Client:
             ServerError: no server answers.
         """
         with self._speaking():
-            index = self._client.get_model_repository_index()
-        rows = index if isinstance(index, list) else [{"name": m.name, "state": m.state} for m in index.models]
+            index = self._client.get_model_repository_index(**self._limit)
+        rows = index if self.protocol == "http" else [{"name": m.name, "state": m.state} for m in index.models]
+        if not (isinstance(rows, list) and all(isinstance(row, dict) and "name" in row for row in rows)):
+            raise self._foreign(f"a list of models that reads {str(rows)[:40]}")
         ready = {row["name"] for row in rows if row.get("state") == "READY"}
         return tuple(sorted(name for name in ready if not _COMPONENT.search(name)))
 
@@ -166,9 +168,14 @@ class Client:
             ServerError: no server answers, or it does not serve the task.
         """
         with self._speaking(task):
-            config = self._client.get_model_config(task, **({"as_json": True} if self.protocol == "grpc" else {}))
-        parameters = config.get("config", config).get("parameters", {})
-        return {key: value["string_value"] for key, value in parameters.items()}
+            config = self._client.get_model_config(
+                task, **({"as_json": True} if self.protocol == "grpc" else {}), **self._limit
+            )
+        try:
+            parameters = config.get("config", config).get("parameters", {})
+            return {key: value["string_value"] for key, value in parameters.items()}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise self._foreign(f"a model's configuration that reads {str(config)[:40]}") from error
 
     def predict(self, task: str, image: bytes | str | Path, version: int | None = None) -> Prediction:
         """Ask a classifier about one image; as :meth:`ask`.
@@ -207,9 +214,8 @@ class Client:
         data, name = _read(image)
         tensor = self._api.InferInput(IMAGE_BYTES, [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[data]], dtype=np.object_))
-        options = {"client_timeout": self._timeout} if self.protocol == "grpc" else {}
         with self._speaking(task, name, version):
-            answer = self._client.infer(task, [tensor], model_version=str(version or ""), **options)
+            answer = self._client.infer(task, [tensor], model_version=str(version or ""), **self._limit)
         response = answer.get_response()
         answered = int(response["model_version"] if isinstance(response, dict) else response.model_version)
         if (mask := answer.as_numpy(MASK)) is not None:
@@ -243,13 +249,20 @@ class Client:
         except OSError as error:  # the HTTP client's own words for a server that is away
             raise self._away() from error
         except (HTTPException, ValueError) as error:  # broken off, or another protocol
-            seen = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ServerError(
-                f"what answers at {self.url} broke off or is no Triton server's {self.protocol} port ({seen}); "
-                "ask again, or give --url"
-            ) from error
+            raise self._foreign((str(error).splitlines() or [type(error).__name__])[0]) from error
         except InferenceServerException as error:
             raise self._explain(error, task, image, version) from error
+
+    @property
+    def _limit(self) -> dict[str, float]:
+        """What bounds the waiting for one answer; the HTTP client is told once."""
+        return {"client_timeout": self._timeout} if self.protocol == "grpc" else {}
+
+    def _foreign(self, seen: str) -> ServerError:
+        return ServerError(
+            f"what answers at {self.url} broke off or is no Triton server's {self.protocol} port ({seen}); "
+            "ask again, or give --url"
+        )
 
     def _away(self) -> ServerError:
         return ServerError(

@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from panderm.core.errors import ServerError
@@ -78,7 +79,7 @@ class RunningServer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
-        except (urllib.error.URLError, OSError):
+        except (OSError, HTTPException):  # nobody there, or one who speaks no HTTP
             return 0
 
     def tail(self) -> str:
@@ -158,7 +159,11 @@ def stop(work: Path) -> RunningServer | None:
 def forget(work: Path, server: RunningServer) -> bool:
     """Remove the state file of a server that ended by itself; False if ``panderm serve --stop`` had removed it."""
     path = server_folder(work) / "server.json"
-    if not path.is_file() or json.loads(path.read_text())["pid"] != server.pid:
+    try:
+        noted = RunningServer(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return False
+    if noted.pid != server.pid:
         return False
     path.unlink()
     _clear_shared_memory(server)

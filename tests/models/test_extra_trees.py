@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from panderm.core.errors import InputError
 from panderm.models.extra_trees import Trees, grow, load_trees, of_forest, save_trees
@@ -44,6 +46,16 @@ def test_save_trees__reads_back_with_equal_bytes_and_the_same_answers(forest: Tr
 
 def test_load_trees__something_else_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"no forest")
+    with pytest.raises(InputError, match="is no forest of this version"):
+        load_trees(tmp_path / "x")
+
+
+@pytest.mark.parametrize("told", [{}, {"forest": "[]"}, {"forest": "{}"}, {"forest": '{"columns": 1, "card": {}}'}])
+def test_load_trees__another_files_words_are_one_sentence(forest: Trees, tmp_path: Path, told: dict[str, str]) -> None:
+    save_trees(tmp_path / "x", forest, {})
+    with safe_open(tmp_path / "x", framework="np") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    save_file(arrays, tmp_path / "x", metadata=told)
     with pytest.raises(InputError, match="is no forest of this version"):
         load_trees(tmp_path / "x")
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -69,11 +72,12 @@ def test_client__asked_for_the_wrong_thing_says_what_to_ask_for(monkeypatch: pyt
             client.segment("ham10000", b"")
 
 
-@pytest.mark.parametrize(
-    "answer", [b"", b"\0\0\x06\4\0", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", b"HTTP/1.1 200 OK\r\n\r\n<html>"]
-)
-def test_client__a_server_that_breaks_off_or_is_no_triton_is_told_in_a_sentence(answer: bytes) -> None:
-    """By a real connection: the HTTP client's errors for a broken answer are no OSErrors."""
+FOREIGN = "broke off or is no Triton server's http port"
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Answer one request with these bytes, over a real connection."""
 
     def once(listening: socket.socket) -> None:
         connection = listening.accept()[0]
@@ -84,10 +88,44 @@ def test_client__a_server_that_breaks_off_or_is_no_triton_is_told_in_a_sentence(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=once, args=(listening,))
         thread.start()
-        url = f"127.0.0.1:{listening.getsockname()[1]}"
-        with Client(url, "http") as client, pytest.raises(ServerError, match="broke off or is no Triton server's http port"):
-            client.predict("ham10000", b"any bytes")
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
         thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"\0\0\x06\4\0", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", b"HTTP/1.1 200 OK\r\n\r\n<html>"]
+)
+def test_client__a_server_that_breaks_off_or_is_no_triton_is_told_in_a_sentence(answer: bytes) -> None:
+    """By a real connection: the HTTP client's errors for a broken answer are no OSErrors."""
+    with answering(answer) as url, Client(url, "http") as client, pytest.raises(ServerError, match=FOREIGN):
+        client.predict("ham10000", b"any bytes")
+
+
+@pytest.mark.parametrize("told", [b"{}", b"[1]", b"[]"])
+def test_client__a_server_that_tells_something_else_is_no_triton(told: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told)
+    with answering(answer) as url, Client(url, "http") as client:
+        if told == b"[]":  # a server without any model is one
+            assert client.tasks() == ()
+        else:
+            with pytest.raises(ServerError, match=FOREIGN):
+                client.tasks()
+    with answering(answer) as url, Client(url, "http") as client:
+        if told == b"{}":  # a model without parameters is one
+            assert client.facts("ham10000") == {}
+        else:
+            with pytest.raises(ServerError, match=FOREIGN):
+                client.facts("ham10000")
+
+
+def test_client__waits_no_longer_for_what_is_served_than_for_an_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"127.0.0.1:{silent.getsockname()[1]}"
+        for ask in (Client.tasks, lambda client: client.facts("ham10000")):
+            began = time.monotonic()
+            with Client(url, "grpc", timeout=0.5) as client, pytest.raises(ServerError):
+                ask(client)
+            assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("url", ["localhost:abc", "127.0.0.1:99999", "https://127.0.0.1:8000", "::1"])

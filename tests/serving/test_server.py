@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from panderm.core.errors import ServerError
-from panderm.core.files import write_json
+from panderm.core.files import write_json, write_text
 from panderm.serving import server
 from panderm.serving.environment import ENVIRONMENT_VARIABLE
 
@@ -25,6 +26,27 @@ def test_running__stale_state_is_no_server(tmp_path: Path) -> None:
     assert server.running(tmp_path) is None
     assert server.stop(tmp_path) is None
     assert not (tmp_path / "triton" / "server.json").exists()
+
+
+@pytest.mark.parametrize("noted", ["", "{", "[]", '{"pid": 1}'])
+def test_forget__a_damaged_state_file_is_nobodys(tmp_path: Path, noted: str) -> None:
+    write_text(tmp_path / "triton" / "server.json", noted)
+    assert not server.forget(tmp_path, server.RunningServer(1, 1, 2, 3, "r", "l"))
+
+
+def test_get__one_who_speaks_no_http_is_nobody(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def once() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(1024)
+                connection.sendall(b"SSH-2.0\r\n")
+
+        thread = threading.Thread(target=once)
+        thread.start()
+        assert server.RunningServer(1, port, 2, 3, "r", str(tmp_path / "log")).get("/v2/health/ready") == 0
+        thread.join()
 
 
 def test_choose_ports__named_but_taken_is_refused() -> None:
