@@ -6,21 +6,24 @@ One server a workspace: ``.work/triton/server.json`` says where it listens, so t
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 from panderm.core.errors import ServerError
 from panderm.core.files import write_json
-from panderm.serving.environment import find_environment
+from panderm.serving.environment import TritonEnvironment, find_environment
 from panderm.serving.repository import served_tasks
 
 HOST = "127.0.0.1"
@@ -107,7 +110,8 @@ def running(work: Path) -> RunningServer | None:
 def start(repository: Path, work: Path, http_port: int | None = None, grpc_port: int | None = None) -> RunningServer:
     """Start a server for ``repository`` and wait until it answers.
 
-    A port that is not named is the usual one (8000, 8001, 8002), or any free one if that is taken.
+    A port that is not named is the usual one (8000, 8001, 8002), or any free one if that is taken. Servers of one machine
+    start one after the other: Triton binds its ports seconds after they were found free, and two may bind the same HTTP port.
 
     Raises:
         ServerError: one is running already, a named port is taken, the environment is missing, or the server did not
@@ -125,7 +129,23 @@ def start(repository: Path, work: Path, http_port: int | None = None, grpc_port:
         except OSError as error:
             raise ServerError(f"cannot write {needed} ({error.strerror}); choose a folder you may write to") from error
     environment.lay_backends(folder / "backends")
-    ports = _choose_ports(http_port, grpc_port)
+    with _one_at_a_time():
+        return _start_on(_choose_ports(http_port, grpc_port), environment, repository, work)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold a lock that every user of this machine can take; it ends with the process."""
+    place = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def _start_on(ports: tuple[int, int, int], environment: TritonEnvironment, repository: Path, work: Path) -> RunningServer:
+    folder = server_folder(work)
     log = folder / "server.log"
     command = [str(environment.binary), *_arguments(repository, folder / "backends", ports)]
     with log.open("wb") as stream:

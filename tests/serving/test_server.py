@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,22 @@ def test_choose_ports__usual_but_taken_falls_back_to_free(monkeypatch: pytest.Mo
 def test_start__second_one_in_a_workspace_is_refused(triton: server.RunningServer, workspace: Path) -> None:
     with pytest.raises(ServerError, match=f"a server already runs on {triton.grpc_url}"):
         server.start(Path(triton.repository), workspace / ".work")
+
+
+@pytest.mark.triton
+@pytest.mark.slow
+@pytest.mark.usefixtures("triton")  # skips where there is no Triton
+def test_start__two_at_the_same_moment_share_no_port(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("one", "other")]
+    with ThreadPoolExecutor(2) as together:
+        started = list(together.map(lambda place: server.start(place / "triton_repo", place / ".work"), places))
+    try:
+        ports = [port for one in started for port in (one.http_port, one.grpc_port, one.metrics_port)]
+        assert len(set(ports)) == 6
+        assert all(_listening_addresses(port) for port in ports)
+    finally:
+        for place in places:
+            server.stop(place / ".work")
 
 
 @pytest.mark.triton
