@@ -9,6 +9,9 @@ output in bfloat16 from float32 operands, conversion included. ``panderm/models/
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as every training is started; read when torch is loaded, once
+
 import time
 from collections.abc import Callable
 from typing import Any
@@ -71,5 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     main()

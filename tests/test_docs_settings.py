@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from panderm.core.config import override
-from panderm.models.teacher import RANDOM
+from panderm.models.teacher import fitting_size
 from panderm.pretrain import Config
 
 _ROOT = Path(__file__).parents[1]
@@ -30,6 +30,4 @@ def test_a_pretraining_that_a_page_shows_is_one_that_runs(line: str) -> None:
     for preset in presets:
         config = Config.parse(override({"preset": preset}, tuple(given)))
         recipe = config.recipe()
-        teacher = recipe.teacher
-        patch = teacher.random.patch_size if teacher.source == RANDOM else recipe.teacher.image_size // recipe.encoder.grid
-        assert teacher.image_size // patch == recipe.encoder.grid
+        assert recipe.teacher.image_size == fitting_size(recipe.teacher, recipe.encoder.grid)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from panderm.core.errors import InputError
+from panderm.core.errors import InputError, PanDermError
 from panderm.core.layout import written_by
 
 _ASIDE = ".aside-"  # prefix of everything unfinished; nothing that starts so is ever read
@@ -70,6 +70,8 @@ def _plainly(target: Path, begun: bool) -> Iterator[None]:
         if begun and not disk_is_full(error):
             raise
         raise cannot_write(target, error) from error
+    except PanDermError:  # a file written meanwhile has told already, and may lie on another disk
+        raise
     except Exception as error:
         if (full := _want_of_room(error)) is None:
             raise

@@ -181,9 +181,12 @@ def read_parquet(path: Path) -> pa.Table:
         raise InputError(f"{path} is missing; run {written_by(path)} first")
     try:
         return pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:  # OSError: also for damaged pages
+    except (pa.ArrowInvalid, OSError) as error:  # damaged pages are an OSError too, without a number
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{path} cannot be read ({error.strerror}); mend that and run the same command again") from error
+        seen = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{path} is not a readable parquet file ({str(error).splitlines()[0]}); remove it and run {written_by(path)} again"
+            f"{path} is not a readable parquet file ({seen}); remove it and run {written_by(path)} again"
         ) from error
 
 

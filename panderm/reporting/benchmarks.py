@@ -6,9 +6,9 @@ synthetic twin it would invite a comparison that means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from panderm.catalog import BENCHMARKS, Benchmark
 from panderm.catalog.terms import dataset_input
@@ -24,6 +24,9 @@ from panderm.tasks.kinds import counted
 
 NAME = "benchmarks.md"
 SYNTHETIC = "synthetic twin"
+_UNKNOWN = "whether its data have changed since cannot be told"
+
+_T = TypeVar("_T")
 
 
 class Beside(NamedTuple):
@@ -48,7 +51,7 @@ class Row(NamedTuple):
     Attributes:
         task: its row of the catalogue.
         state: in words: ``no delivery``, why it has no figure (a damaged file too), or ``judged``.
-        synthetic: whether the published images are a program's; None where nothing is published.
+        synthetic: whether the published images are a program's; None where nothing is published or its record is damaged.
         report: evaluate's report; None unless judged.
         outcome: of the verdict, empty where there is none.
         note: what a reader of the figure must know, e.g. that the data have changed since; empty if nothing.
@@ -112,30 +115,34 @@ def beside_table(row: Row) -> Table | None:
 
 
 def benchmark_rows(layout: Layout) -> list[Row]:
-    """Return all 28 rows of a workspace, in the paper's order; a row whose files are damaged says so in its state."""
-    try:
-        corpus = _record(layout.corpus)
-    except InputError:
-        corpus = None  # the page names it where it shows the corpus
-    return [_readable_row(layout, task, corpus) for task in BENCHMARKS]
+    """Return all 28 rows of a workspace, in the paper's order; what a damaged file holds is missing, and the row says so."""
+    corpus, damage = _unless_damaged(lambda: _record(layout.corpus))
+    return [_row(layout, task, corpus, damage) for task in BENCHMARKS]
 
 
-def _readable_row(layout: Layout, task: Benchmark, corpus: Record | None) -> Row:
+def _unless_damaged(read: Callable[[], _T]) -> tuple[_T | None, str]:
+    """Return what is read and an empty sentence, or nothing and what is wrong."""
     try:
-        return _row(layout, task, corpus)
+        return read(), ""
     except InputError as error:
-        return Row(task, str(error), None, None, "", "", task.licence)
+        return None, str(error)
 
 
-def _row(layout: Layout, task: Benchmark, corpus: Record | None) -> Row:
+def _row(layout: Layout, task: Benchmark, corpus: Record | None, corpus_damage: str) -> Row:
     evaluation, verdict = layout.evaluation(task.key) / "report.json", layout.verdict(task.key) / "verdict.json"
-    synthetic = _synthetic(layout, task)
+    origin, damage = _unless_damaged(lambda: (_synthetic(layout, task), _terms(layout, task)))
+    if origin is None:  # a figure of which nobody can say whether it is a twin's is not shown
+        return Row(task, damage, None, None, "", "", task.licence)
+    synthetic, terms = origin
     if not evaluation.is_file():
-        return Row(task, _why_not(layout, task, corpus), synthetic, None, "", "", _terms(layout, task))
-    report = read_json(evaluation)
-    outcome = _outcome(read_json(verdict), evaluation) if verdict.is_file() else ""
-    note = "; ".join(filter(None, (_views(report), _stale(layout, task, corpus, report))))
-    return Row(task, "judged", synthetic, report, outcome, note, _terms(layout, task))
+        return Row(task, _why_not(layout, task, corpus), synthetic, None, "", "", terms)
+    report, damage = _unless_damaged(lambda: read_json(evaluation))
+    if report is None:
+        return Row(task, damage, synthetic, None, "", "", terms)
+    outcome, damage = _unless_damaged(lambda: _outcome(read_json(verdict), evaluation) if verdict.is_file() else "")
+    stale = _UNKNOWN if corpus_damage else _stale(layout, task, corpus, report)
+    note = "; ".join(filter(None, (_views(report), stale, damage)))
+    return Row(task, "judged", synthetic, report, outcome or "", note, terms)
 
 
 def _views(report: dict[str, Any]) -> str:

@@ -67,22 +67,33 @@ def _datasets(layout: Layout, reading: _Reading) -> Iterator[dict[str, Any]]:
     rows = [(row.key, row.source, ", ".join(row.modalities)) for row in SOURCES]
     rows += [(benchmark_dataset(row.key), f"benchmark: {row.task}", row.modality) for row in runnable_benchmarks()]
     for key, title, modality in rows:
-        facts = reading(partial(_dataset, layout, key, reading))
+        facts = _dataset(layout, key, reading)
         if facts is not None:
             yield {"key": key, "title": title, "modality": modality, **facts}
 
 
 def _dataset(layout: Layout, key: str, reading: _Reading) -> dict[str, Any] | None:
-    """Return what is known of a dataset; None where nothing of it is published or judged."""
+    """Return what is known of a dataset; None where nothing of it is published or judged.
+
+    Whether it is synthetic is told by its contract or its record, so that no damaged file takes the twin's sign off a figure.
+    """
     published, staged = layout.published(key), layout.staging(key)
-    contract = _optional_json(staged / "contract.json") or _optional_json(published / "contract.json")
-    if not (published / "manifest.parquet").is_file():
-        return {"published": False, "contract": contract} if contract else None
+    contracts = [reading(partial(_optional_json, place / "contract.json")) for place in (staged, published)]
+    contract = next(filter(None, contracts), None)
+    present = (published / "manifest.parquet").is_file()
+    record = reading(lambda: _record(published)) if present else None
+    synthetic = bool((contract or {}).get("synthetic") or (record and record.values.get("synthetic")))
+    facts = {"published": present, "contract": contract, "synthetic": synthetic, "damaged": False}
+    if not present:
+        return facts if contract else None
+    tables = reading(lambda: _tables(published, reading))
+    return facts | (tables if tables is not None else {"damaged": True})
+
+
+def _tables(published: Path, reading: _Reading) -> dict[str, Any]:
     manifest = read_table(published / "manifest.parquet", MANIFEST)
     quarantine = read_table(published / "quarantine.parquet", QUARANTINE)
     return {
-        "published": True,
-        "contract": contract,
         "images": len(manifest),
         "patients": int(manifest["patient_id"].nunique()),
         "lesions": int(manifest["lesion_id"].nunique()),

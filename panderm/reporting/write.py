@@ -73,8 +73,8 @@ def _with_picture(answer: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _synthetic(contents: dict[str, Any]) -> list[str]:
-    """Return the datasets whose contract says that they are synthetic twins."""
-    return [row["key"] for row in contents["datasets"] if (row["contract"] or {}).get("synthetic")]
+    """Return the datasets that are synthetic twins."""
+    return [row["key"] for row in contents["datasets"] if row["synthetic"]]
 
 
 def _percent(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -36,26 +36,29 @@ def numbers(rows: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
         InputError: an image's attributes are not JSON by name, or one of the values is no number.
     """
     frame, wrong = readable_numbers(rows, names)
-    if wrong:
-        raise InputError(f"{next(iter(wrong.values()))}; mend the delivery")
+    if (said := example(rows, wrong)) is not None:
+        raise InputError(f"{said}; mend the delivery")
     return frame
 
 
-def readable_numbers(rows: pd.DataFrame, names: Iterable[str]) -> tuple[pd.DataFrame, dict[Hashable, str]]:
-    """Return :func:`attributes` as float64, null where a row has no number, and what rows with something else in its place say.
-
-    The sentences are by index of the row, one each.
+def readable_numbers(rows: pd.DataFrame, names: Iterable[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return :func:`attributes` as float64, null where a row has no number, and what stands in its place, null elsewhere.
 
     Raises:
         InputError: an image's attributes are not JSON by name.
     """
     raw = attributes(rows, names)
     frame: pd.DataFrame = raw.apply(pd.to_numeric, errors="coerce").astype("float64")
-    wrong: dict[Hashable, str] = {}
-    for row, column in zip(*np.nonzero((raw.notna() & frame.isna()).to_numpy()), strict=True):
-        said = f"image {rows['image_id'].iloc[row]} has {raw.columns[column]} {raw.iloc[row, column]!r}"
-        wrong.setdefault(raw.index[row], f"{said}, but a number is needed")
-    return frame, wrong
+    return frame, raw.where(frame.isna())
+
+
+def example(rows: pd.DataFrame, wrong: pd.DataFrame) -> str | None:
+    """Say of the first of ``wrong`` (of :func:`readable_numbers`) what stands there; None if nothing is wrong."""
+    rowwise, column = np.nonzero(wrong.notna().to_numpy())
+    if not len(rowwise):
+        return None
+    first, name = int(rowwise[0]), wrong.columns[column[0]]
+    return f"image {rows['image_id'].iloc[first]} has {name} {wrong[name].iloc[first]!r}, but a number is needed"
 
 
 def _parsed(image: str, text: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from panderm.catalog import Benchmark
 from panderm.core.errors import InputError
-from panderm.tasks.attributes import readable_numbers
+from panderm.tasks.attributes import example, readable_numbers
 
 
 class Rule(NamedTuple):
@@ -58,11 +58,13 @@ def passing(task: Benchmark, rows: pd.DataFrame) -> tuple[pd.Series, dict[str, i
     values, wrong = readable_numbers(rows, [rule.field for rule in RULES])
     for name in values:
         if len(rows) and values[name].isna().all():
-            example = next((f" ({said})" for said in wrong.values() if f" has {name} " in said), "")
-            lacking = f"{task.key}: none of its {len(rows)} tiles has {name}, which the filter needs{example}"
+            said = example(rows, wrong[[name]])
+            lacking = (
+                f"{task.key}: none of its {len(rows)} tiles has {name}, which the filter needs{f' ({said})' if said else ''}"
+            )
             raise InputError(f"{lacking}; export it from the device")
     reason = pd.Series(MISSING, index=rows.index, dtype=object).where(values.isna().any(axis=1), None)
-    reason[rows.index.isin(list(wrong))] = UNREADABLE
+    reason[wrong.notna().any(axis=1)] = UNREADABLE
     for rule in RULES:
         value = values[rule.field]
         broken = (value < rule.low) | (value > rule.high) | (rule.open & (value == rule.low))

@@ -126,3 +126,13 @@ def test_writing__a_full_disk_in_safetensors_own_words(tmp_path: Path) -> None:
 def test_writing__a_full_disk_in_torchs_own_words(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot write .*a \(No space left on device\); make room"), writing(tmp_path / "a"):
         torch.save({"a": torch.zeros(100_000)}, _FullStream())
+
+
+def test_building_folder__a_full_disk_under_another_file_names_that_file(tmp_path: Path) -> None:
+    """An evaluation is built while alignments are kept in the work folder, which may be another disk."""
+    with (
+        pytest.raises(InputError, match=r"cannot write .*elsewhere/cache \(No space left on device\)"),
+        building_folder(tmp_path / "out"),
+        writing(tmp_path / "elsewhere" / "cache"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -38,3 +38,18 @@ def test_read_table__damaged_pages_are_told_like_a_damaged_file(tmp_path: Path) 
     path.write_bytes(whole[:4] + bytes(200) + whole[204:])
     with pytest.raises(InputError, match=r"q\.parquet is not a readable parquet file"):
         read_table(path, QUARANTINE)
+
+
+def test_read_table__a_whole_file_that_the_system_will_not_open_is_not_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "q.parquet"
+    write_table(path, empty(QUARANTINE), QUARANTINE)
+
+    def closed(_: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("panderm.core.tables.pq.read_table", closed)
+    with pytest.raises(InputError, match=r"q\.parquet cannot be read \(Permission denied\)") as told:
+        read_table(path, QUARANTINE)
+    assert "remove it" not in str(told.value)

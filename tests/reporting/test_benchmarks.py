@@ -134,6 +134,30 @@ def test_benchmark_rows__a_verdict_on_another_report_is_none(layout: Layout) -> 
     assert row_of(layout, "ham10000").outcome == ""
 
 
+def test_benchmark_rows__a_damaged_verdict_or_corpus_costs_neither_figure_nor_the_sign_of_a_twin(layout: Layout) -> None:
+    publish(layout, "ham10000", synthetic=True)
+    judge(layout, "ham10000")
+    write_bytes(layout.verdict("ham10000") / "verdict.json", b"{")
+    write_bytes(layout.corpus / "record.json", b"{")
+    row = row_of(layout, "ham10000")
+    assert (row.state, row.synthetic, row.outcome) == ("judged", True, "")
+    assert "verdict.json is not readable JSON" in row.note
+    assert "judge again" not in row.note
+    assert '<span class="chip">synthetic twin</span>' in write_report(layout).read_text()
+
+
+def test_benchmark_rows__whose_origin_is_unreadable_shows_no_figure_and_says_so(layout: Layout) -> None:
+    publish(layout, "ham10000", synthetic=True)
+    judge(layout, "ham10000")
+    write_bytes(layout.published("benchmarks/ham10000") / "record.json", b"{")
+    row = row_of(layout, "ham10000")
+    assert row.report is None
+    assert "record.json is not readable JSON" in row.state
+    page = write_report(layout).read_text()
+    assert "not known whether synthetic" in page
+    assert "record.json" in page[page.index("Damaged files") : page.index('id="data"')]
+
+
 def test_write_report__has_all_28_and_links_to_what_was_judged(layout: Layout) -> None:
     publish(layout, "ham10000", synthetic=True)
     judge(layout, "ham10000", "insufficient_evidence", low=None, high=None)

@@ -142,6 +142,15 @@ def test_write_report__a_damaged_file_is_named_and_all_else_is_shown(
         assert fragment in page, f"with a damaged {damaged} the report lacks {fragment!r}"
 
 
+@pytest.mark.parametrize("damaged", ["manifest.parquet", "quarantine.parquet", "contract.json"])
+def test_write_report__no_damaged_file_takes_the_sign_of_a_twin_away(layout: Layout, damaged: str) -> None:
+    Record(stage="validate", values={"synthetic": True}).save(layout.published("mym"))
+    write_bytes(layout.published("mym") / damaged, b"PAR1 and no more")
+    page = write_report(layout).read_text()
+    assert "<b>Synthetic twins.</b>" in page
+    assert "weighted F1 0.700" in page
+
+
 def test_write_report__whole_files_are_not_called_damaged(layout: Layout) -> None:
     assert "Damaged files" not in write_report(layout).read_text()
 

@@ -54,6 +54,9 @@ def test_passing__a_word_for_a_number_costs_its_tile_and_is_counted() -> None:
     assert {name: count for name, count in left_out.items() if count} == {UNREADABLE: 1}
     with pytest.raises(InputError, match=r"of its 2 tiles has majorAxisMM.*\(image i0 has majorAxisMM '2,5', but a num"):
         passing(TASK, rows({"majorAxisMM": "2,5"}, {"majorAxisMM": "3,1"}))
+    both = {"majorAxisMM": "2,5", "nevi_confidence": "90,5"}
+    with pytest.raises(InputError, match=r"has nevi_confidence.*\(image i0 has nevi_confidence '90,5', but a num"):
+        passing(TASK, rows(both, both | {"majorAxisMM": 3.0}))
 
 
 def test_passing__a_field_that_no_tile_has_or_no_tile_that_passes_is_one_sentence() -> None:
