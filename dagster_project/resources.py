@@ -58,7 +58,7 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Run ``dvc --wait-for-lock ARGUMENTS`` in the workspace and return its standard output.
 
         Raises:
-            dg.Failure: DVC ended with an error; the description is its last line.
+            dg.Failure: DVC ended with an error; the description is the line that says why.
         """
         environment = os.environ | {"DVC_NO_ANALYTICS": "1", WORKSPACE_VARIABLE: str(self.root)}
         # The flag stands before the sub-command: two DVC commands in one repository share a lock with a 3 s timeout.
@@ -66,7 +66,11 @@ class Dvc(dg.ConfigurableResource):  # type: ignore[type-arg]
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()
-            raise dg.Failure(f"dvc {' '.join(arguments[:2])} failed: {said[-1]}", metadata={"output": "\n".join(said)})
+            # Of a file that cannot be parsed the name comes first, and the lines after it quote it.
+            told = [line for line in said if line.startswith("ERROR") or "is invalid" in line]
+            raise dg.Failure(
+                f"dvc {' '.join(arguments[:2])} failed: {(told or said)[-1]}", metadata={"output": "\n".join(said)}
+            )
         return done.stdout
 
     def status(self) -> dict[str, str]:

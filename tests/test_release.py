@@ -118,6 +118,13 @@ def test_release__damaged_graph_is_refused_and_the_old_one_stays(make_bundle: Ma
     assert files_of(repository) == before
 
 
+def test_release__a_former_version_that_says_nothing_is_one_sentence(make_bundle: MakeBundle, repository: Path) -> None:
+    do_release(make_bundle(seed=1), repository)
+    write_json(repository / "ham10000" / "1" / "release.json", {})
+    with pytest.raises(InputError, match=r"1/release\.json does not say 'version', so it is damaged"):
+        do_release(make_bundle(seed=2), repository)
+
+
 def test_release__bundle_of_another_task_is_refused(make_bundle: MakeBundle, repository: Path) -> None:
     with pytest.raises(Refused, match="bundle of task 'pad_ufes', not 'ham10000'"):
         do_release(make_bundle("pad_ufes"), repository)
@@ -262,3 +269,23 @@ def test_release__killed_at_any_rename_leaves_the_old_one_and_the_next_run_compl
     assert repo.serving_version("ham10000", repository) == 2
     left = [path for path in repository.rglob("*") if ".aside-" in path.name]
     assert left == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage {", b"\xff\xfe\x00", b'name: "ham10000"'])
+def test_rollback__a_damaged_configuration_is_told_with_what_mends_it(
+    make_bundle: MakeBundle, repository: Path, damage: bytes
+) -> None:
+    bundle = make_bundle()
+    do_release(bundle, repository)
+    config = repository / "ham10000" / repo.CONFIG
+    whole = config.read_bytes()
+    config.write_bytes(damage)
+    for again in (
+        lambda: release.rollback(TASK, repository, 1),
+        lambda: release.run(release.Config(), TASK, bundle, repository),
+    ):
+        with pytest.raises(InputError, match=r"is damaged and does not say which version serves; copy .*VERSION/config\.pbtxt"):
+            again()
+    config.write_bytes((repository / "ham10000" / "1" / repo.CONFIG).read_bytes())
+    assert config.read_bytes() == whole
+    assert release.rollback(TASK, repository, 1).values["serving"] == 1

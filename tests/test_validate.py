@@ -316,6 +316,15 @@ def test_audit__site_names_a_threshold_that_is_none(staged: Staged) -> None:
         validate.audit(config, BENCHMARK, staged.folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("lesion_share", 95.0), ("max_quarantined", 25.0), ("verify_images", float("inf"))]
+)
+def test_audit__site_gives_a_share_in_percent_or_no_number(staged: Staged, name: str, value: float) -> None:
+    config = validate.Config(thresholds={BENCHMARK.key: {name: value}})
+    with pytest.raises(ConfigError, match=f"contract of {BENCHMARK.key}: '{name}.value' is"):
+        validate.audit(config, BENCHMARK, staged.folder)
+
+
 def test_contracts__cover_the_catalogue_and_say_why() -> None:
     keys = {row.key for row in delivered_datasets()}
     assert set(contracted_datasets()) <= keys

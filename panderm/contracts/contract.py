@@ -18,8 +18,14 @@ Severity = Literal["critical", "warning"]
 class Threshold(FrozenConfig):
     """A number of a contract and the reason for it."""
 
-    value: float = Field(ge=0)
+    value: float = Field(ge=0, allow_inf_nan=False)
     because: str
+
+
+class Share(Threshold):
+    """A share, and the reason for it."""
+
+    value: float = Field(ge=0, le=1)
 
 
 class Contract(FrozenConfig):
@@ -36,11 +42,11 @@ class Contract(FrozenConfig):
     """
 
     min_images: Threshold
-    max_quarantined: Threshold
-    usual_quarantined: Threshold
+    max_quarantined: Share
+    usual_quarantined: Share
     min_side: Threshold
-    patient_share: Threshold
-    lesion_share: Threshold
+    patient_share: Share
+    lesion_share: Share
     verify_images: Threshold
 
 

@@ -161,13 +161,18 @@ def read_table(path: Path, schema: pa.Schema) -> pd.DataFrame:
     """Return a stage's parquet table as a frame with ``schema``'s columns.
 
     Raises:
-        InputError: the file is missing, not parquet, or lacks a column.
+        InputError: the file is missing, not parquet, lacks a column, or a column is of another type.
     """
     table = read_parquet(path)
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise InputError(f"{path} lacks column {missing[0]!r}; it was written by another version, run {written_by(path)} again")
-    frame: pd.DataFrame = table.select(schema.names).to_pandas()
+    try:
+        frame: pd.DataFrame = table.select(schema.names).cast(schema).to_pandas()
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{path} holds a column of another type ({str(error).splitlines()[0]}); run {written_by(path)} again"
+        ) from error
     return frame
 
 

@@ -96,7 +96,7 @@ def log_rank(time: Times, event: Events, high: Events) -> LogRank:
     """Return the log-rank test of high against low risk.
 
     Raises:
-        InputError: one of the two groups is empty, or nobody has an event.
+        InputError: one of the two groups is empty, nobody has an event, or no event finds both groups still watched.
     """
     from sksurv.compare import compare_survival
     from sksurv.util import Surv
@@ -106,7 +106,13 @@ def log_rank(time: Times, event: Events, high: Events) -> LogRank:
             f"no log-rank test: {int(high.sum())} of {len(high)} patients are at high risk and {int(event.sum())} have an "
             "event; two groups and an event are needed"
         )
-    chi2, p = compare_survival(Surv.from_arrays(event, time), high.astype(int))
+    try:
+        chi2, p = compare_survival(Surv.from_arrays(event, time), high.astype(int))
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            f"no log-rank test: at none of the {int(event.sum())} events are patients of both groups still watched; deliver "
+            "longer follow-up"
+        ) from error
     return LogRank(float(chi2), float(p))
 
 

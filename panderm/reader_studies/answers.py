@@ -162,8 +162,8 @@ def _read(path: Path) -> pd.DataFrame:
 def _checked(frame: pd.DataFrame, column: Column, name: str) -> pd.Series:
     if column.name not in frame:
         return pd.Series([None] * len(frame), dtype=object)
-    text = frame[column.name].reset_index(drop=True)
-    text = text.where(text.notna(), "").astype(str).str.strip()
+    text = frame[column.name].reset_index(drop=True).astype(object)  # parquet may hold categories, which take no other value
+    text = text.where(text.notna(), "").map(str).str.strip()
     empty = (text == "").to_numpy()
     if column.needed and empty.any():
         raise InputError(f"{_row(name, empty)}: {column.name!r} is empty; needed: {_allowed(column)}")

@@ -99,9 +99,28 @@ def _read_model(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path} is missing; name the table of sequence, time_point, probability, label")
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"sequence": str})
-    except ValueError as error:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"sequence": str})
+    except (ValueError, OSError) as error:
         raise InputError(f"{path.name} is not a table ({error}); write it as CSV or parquet") from error
+    return table.assign(**{name: _numbers(table, name, path.name) for name in _OF_MODEL if name in table})
+
+
+_OF_MODEL = {"time_point": (0.0, math.inf), "probability": (0.0, 1.0), "label": (0.0, 1.0)}
+
+
+def _numbers(table: pd.DataFrame, name: str, where: str) -> pd.Series:
+    """Return a column of the model's table as numbers.
+
+    Raises:
+        InputError: a cell is none, or out of range.
+    """
+    numbers, (low, high) = pd.to_numeric(table[name], errors="coerce"), _OF_MODEL[name]
+    wrong = (~numbers.between(low, high) | ((name == "label") & (numbers % 1 != 0))).to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        allowed = "1 (malignant) or 0" if name == "label" else f"numbers from {low:g}" + (f" to {high:g}" if high == 1 else "")
+        raise InputError(f"{where}, row {row + 1}: {name!r} is {table[name].iloc[row]!r}, allowed: {allowed}; mend the row")
+    return numbers
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -175,7 +175,9 @@ def _releases(layout: Layout, reading: _Reading) -> Iterator[dict[str, Any]]:
 
 def _version(layout: Layout, record: Path) -> dict[str, Any]:
     """Return ``release.json`` with what follows from the model's inputs, and where its card lies as seen from the report."""
-    facts: dict[str, Any] = read_json(record)
+    facts = read_json(record)
+    if not isinstance(facts, dict) or "version" not in facts:
+        raise InputError(f"{record} does not say 'version', so it is damaged; bring it back")
     card = record.with_name(MODEL_CARD)
     inputs = tuple(Input.parse(one, where=str(record)) for one in facts.get("inputs", ()))
     return facts | {"terms": sentence(inputs), "card": os.path.relpath(card, layout.reports) if card.is_file() else ""}

@@ -75,27 +75,43 @@ def serving_version(task: str, repository: Path) -> int | None:
         InputError: the file is damaged.
     """
     path = repository / task / CONFIG
-    if not path.is_file():
-        return None
-    config = model_configs.from_pbtxt(path.read_text(), str(path))
-    return int(config["version_policy"]["specific"]["versions"][0])
+    return _served(path)[0] if path.is_file() else None
 
 
 def serving_components(task: str, repository: Path) -> tuple[str, ...]:
     """Return the component models that a task's serving version runs, in the order an image passes them."""
-    path = repository / task / CONFIG
-    config = model_configs.from_pbtxt(path.read_text(), str(path))
-    return tuple(step["model_name"] for step in config["ensemble_scheduling"]["step"])
+    return _served(repository / task / CONFIG)[1]
+
+
+def _served(path: Path) -> tuple[int, tuple[str, ...]]:
+    """Return the version and the component models that a task's ``config.pbtxt`` names.
+
+    Raises:
+        InputError: the file is damaged; releasing again reads it too, so it takes a version's own copy.
+    """
+    try:
+        config = model_configs.from_pbtxt(path.read_text(), str(path))
+        version = int(config["version_policy"]["specific"]["versions"][0])
+        return version, tuple(step["model_name"] for step in config["ensemble_scheduling"]["step"])
+    except (InputError, LookupError, ValueError) as error:
+        raise InputError(
+            f"{path} is damaged and does not say which version serves; copy {path.parent}/VERSION/{CONFIG} of the version that "
+            "should over it"
+        ) from error
 
 
 def release_facts(task: str, repository: Path, version: int) -> dict[str, Any]:
     """Return ``release.json`` of a version.
 
     Raises:
-        InputError: there is no such version.
+        InputError: there is no such version, or its file is damaged.
     """
-    facts: dict[str, Any] = read_json(repository / task / str(version) / RELEASE)
-    return facts
+    path = repository / task / str(version) / RELEASE
+    facts = read_json(path)
+    lacking = [name for name in ("version", "components", "model_sha256") if not isinstance(facts, dict) or name not in facts]
+    if lacking:
+        raise InputError(f"{path} does not say {lacking[0]!r}, so it is damaged; bring it back, or remove the version's folder")
+    return dict(facts)
 
 
 def champion_bundle(task: str, repository: Path) -> Path | None:

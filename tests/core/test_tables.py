@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from panderm.core.errors import InputError
-from panderm.core.tables import CORPUS, QUARANTINE, empty, read_table, write_table
+from panderm.core.tables import CORPUS, MANIFEST, QUARANTINE, empty, read_table, write_table
 
 
 def test_write_table__fills_absent_columns_and_is_byte_stable(tmp_path: Path) -> None:
@@ -53,3 +53,11 @@ def test_read_table__a_whole_file_that_the_system_will_not_open_is_not_to_be_rem
     with pytest.raises(InputError, match=r"q\.parquet cannot be read \(Permission denied\)") as told:
         read_table(path, QUARANTINE)
     assert "remove it" not in str(told.value)
+
+
+def test_read_table__a_column_of_another_type(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.parquet"
+    frame = pd.DataFrame([dict.fromkeys(MANIFEST.names)]).assign(offset="x")
+    frame.to_parquet(path)
+    with pytest.raises(InputError, match="holds a column of another type"):
+        read_table(path, MANIFEST)

@@ -222,3 +222,12 @@ def test_prepare_workspace__keeps_what_is_there(layout: Layout) -> None:
     assert layout.params.read_text() == "pretrain: {steps: 3}\n"
     assert (layout.root / "dvc.yaml").is_file()
     assert "no_scm" in (layout.root / ".dvc" / "config.local").read_text()
+
+
+def test_dvc__a_damaged_lock_file_is_named(tmp_path: Path) -> None:
+    prepare_workspace(Layout(tmp_path))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "dvc.lock").write_text("<<<<<<< HEAD\nstages: [1,2\n")
+    with pytest.raises(dg.Failure) as told:
+        Dvc(workspace=Workspace(root=str(tmp_path))).call("add", "data")
+    assert "dvc.lock' is invalid" in str(told.value.description)

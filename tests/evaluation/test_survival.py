@@ -108,3 +108,9 @@ def test_log_rank__needs_two_groups() -> None:
 def test_concordance__without_a_pair_is_undefined() -> None:
     assert np.isnan(survival.concordance(np.ones(2), np.zeros(2, dtype=bool), np.ones(2)))
     assert survival.concordance(np.array([1.0, 2.0]), np.array([True, False]), np.array([0.9, 0.1])) == 1.0
+
+
+def test_log_rank__no_event_while_both_groups_are_watched() -> None:
+    time, event = np.arange(1.0, 7.0), np.arange(6) == 5  # all but one have left when it happens
+    with pytest.raises(InputError, match="at none of the 1 events are patients of both groups still watched"):
+        survival.log_rank(time, event, time > 3)

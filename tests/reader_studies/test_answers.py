@@ -7,6 +7,7 @@ import pytest
 
 from panderm.core.errors import InputError
 from panderm.reader_studies.answers import read_answers
+from panderm.reader_studies.write import run_study
 
 Examples = dict[int, pd.DataFrame]
 
@@ -71,3 +72,23 @@ def test_read_answers__without_the_column_they_are_real_and_words_in_any_case(ex
     assert not read.synthetic
     assert set(read.frame["answer"]) <= {"benign", "malignant"}
     assert read.frame["experience"].isna().all()
+
+
+def test_read_answers__parquet_with_categories_says_the_same(examples: Examples, tmp_path: Path) -> None:
+    plain, coded = tmp_path / "plain.parquet", tmp_path / "coded.parquet"
+    examples[1].to_parquet(plain)
+    examples[1].astype(dict.fromkeys(("reader", "kind", "experience", "label", "answer"), "category")).to_parquet(coded)
+    pd.testing.assert_frame_equal(read_answers(plain, 1).frame, read_answers(coded, 1).frame)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("label", "malignant"), ("label", "0.5"), ("probability", "high"), ("probability", ""), ("time_point", "x")],
+)
+def test_run_study__a_wrong_cell_of_the_model_is_named(name: str, value: str, examples: Examples, tmp_path: Path) -> None:
+    people = examples[1][examples[1]["kind"] == "reader"]
+    people.to_csv(tmp_path / "people.csv", index=False)
+    model = people.drop_duplicates(["sequence", "time_point"])[["sequence", "time_point"]].assign(probability=0.5, label=1)
+    model.astype(str).assign(**{name: value}).to_csv(tmp_path / "model.csv", index=False)
+    with pytest.raises(InputError, match=rf"model\.csv, row 1: '{name}' is .*, allowed: .*; mend the row"):
+        run_study(1, tmp_path / "people.csv", tmp_path / "out", model=tmp_path / "model.csv")

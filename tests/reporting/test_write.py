@@ -151,6 +151,13 @@ def test_write_report__no_damaged_file_takes_the_sign_of_a_twin_away(layout: Lay
     assert "weighted F1 0.700" in page
 
 
+def test_write_report__a_release_that_says_nothing_is_named(layout: Layout) -> None:
+    write_json(layout.triton_repo / "ham10000" / "1" / "release.json", {})
+    page = write_report(layout).read_text()
+    assert "1/release.json does not say" in page
+    assert "serves" in page
+
+
 def test_write_report__whole_files_are_not_called_damaged(layout: Layout) -> None:
     assert "Damaged files" not in write_report(layout).read_text()
 

@@ -76,6 +76,8 @@ def _matched(first: Picture, second: Picture, settings: AlignSettings) -> tuple[
     """Return the points of each image whose descriptors are nearest to each other both ways."""
     import cv2
 
+    if min(first.shape[0], second.shape[0]) < 2:  # AKAZE writes beyond its memory on a single row, which ends the process
+        return np.zeros((0, 2)), np.zeros((0, 2))
     detector = cv2.AKAZE.create(
         descriptor_size=settings.akaze_size, threshold=settings.akaze_threshold, nOctaves=settings.akaze_octaves
     )

@@ -105,3 +105,8 @@ def test_write_steps__writes_every_step_the_arms_a_sheet_and_the_facts(pair: Ali
     facts = json.loads((tmp_path / "once" / "align.json").read_text())
     assert facts["registered"] is True
     assert facts["settings"]["akaze_threshold"] == 9e-5
+
+
+def test_align__a_single_row_of_pixels_is_no_registration() -> None:
+    line = Image.new("RGB", (20_000, 10))  # brought to 512 x 1
+    assert not align(photo("a lesion"), line, AlignSettings()).registration.found
