@@ -40,7 +40,7 @@ def predictions(task: Benchmark, n: int, strength: float, seed: int = 0) -> pd.D
             "group": [f"p{row % patients:04d}" for row in range(n)],
             "target": target,
             "label": [task.classes[t] for t in target],
-            "predicted": [task.classes[t] for t in probabilities.argmax(axis=1)],
+            "predicted": probabilities.argmax(axis=1),
             **{f"p_{c}": probabilities[:, c] for c in range(classes)},
             "age": facts.choice([25.0, 50.0, 70.0, np.nan], n),
             "sex": facts.choice(["female", "male"], n),
