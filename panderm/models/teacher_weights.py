@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -144,9 +145,9 @@ def _download(source: str, config: dict[str, Any]) -> Path:
         if kept is None:
             raise InputError(_how_to_fetch(source, config))
         return kept
-    try:
+    try:  # an address, which no tag of the pinned open_clip is without a repository
         return Path(open_clip.download_pretrained(config))
-    except (OSError, RuntimeError, ValueError) as error:  # its web library's own errors are OSErrors
+    except (OSError, HTTPException, RuntimeError, ValueError) as error:
         raise InputError(_how_to_fetch(source, config)) from error
 
 
