@@ -96,7 +96,7 @@ def _served(path: Path) -> tuple[int, tuple[str, ...]]:
     except (InputError, LookupError, ValueError) as error:
         raise InputError(
             f"{path} is damaged and does not say which version serves; copy {path.parent}/VERSION/{CONFIG} of the version that "
-            "should over it"
+            "should serve over it"
         ) from error
 
 

@@ -117,7 +117,7 @@ def test_two_processes__in_half_precision_stay_near_float32_and_keep_float32_wei
     assert [line["batch"] for line in alone] == [line["batch"] for line in half]
     exact, rounded = ([line["loss"] for line in lines] for lines in (alone, half))
     assert exact != rounded
-    np.testing.assert_allclose(exact, rounded, rtol=0.01)  # seen: 0.001
+    np.testing.assert_allclose(exact, rounded, rtol=0.01)  # seen: 0.0008
     assert {str(value.dtype) for value in load_file(runs[f"half_{way}"].work / FINAL / "encoder.safetensors").values()} == {
         "torch.float32"
     }
