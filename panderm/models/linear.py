@@ -1,10 +1,10 @@
 """Linear maps that take the faster of two float32 routes on a CPU, forwards and backwards.
 
-torch multiplies float32 matrices with MKL and carries oneDNN too. Measured at the base preset's sizes, in TFLOP a CPU-second
-(``benchmarks/linear_routes.py`` measures your CPU): on a Zen 4 with AVX-512 oneDNN is faster, 0.10 against 0.09; on an EPYC with AVX2 alone MKL
-is, 0.07 to 0.08 against 0.03 to 0.07, and so it is on a Xeon with AVX-512, 0.11 to 0.13 against 0.06 to 0.13: oneDNN is slow
-at transposed operands there, most at rows of 12 KiB, those of the MLPs' gradients. The same products in another order of
-summation: results differ in the last bits, and are the same from run to run.
+torch multiplies float32 matrices with MKL and carries oneDNN too. Measured at the base preset's sizes, in TFLOP a CPU-second:
+on a Zen 4 with AVX-512 oneDNN is faster, 0.10 against 0.09; on an EPYC with AVX2 alone MKL is, 0.07 to 0.08 against 0.03 to
+0.07, and so it is on a Xeon with AVX-512, 0.11 to 0.13 against 0.06 to 0.13: oneDNN is slow at transposed operands there, most
+at rows of 12 KiB, those of the MLPs' gradients (``benchmarks/linear_routes.py`` measures yours). The same products in another
+order of summation: results differ in the last bits, and are the same from run to run.
 
 Frozen weights are another matter: oneDNN stores them as it reads them, which pays on every CPU with AVX-512.
 """
